@@ -1,0 +1,1 @@
+"""The worlds a policy acts in, and who demonstrates in them. Nothing here learns."""
