@@ -1,0 +1,33 @@
+"""Every mistake that a user can mend, as one family of exceptions.
+
+The command line prints the message of a `RecapError` and leaves with exit code 2: no traceback.
+So a message says what is wrong, with which thing, why it matters, and what to type.
+"""
+
+
+class RecapError(Exception):
+    """A mistake a user can mend: one or two lines, exit code 2."""
+
+
+class ConfigError(RecapError):
+    """A setting that does not exist or has a value it cannot have."""
+
+
+class ProjectError(RecapError):
+    """A project folder, or a file in it, that is missing or is not what it should be."""
+
+
+class EpisodeError(RecapError):
+    """An episode that is missing, damaged, or contradicts the one already recorded."""
+
+
+class UnjudgedError(RecapError):
+    """Episodes without an outcome where every episode needs one."""
+
+
+class CheckpointError(RecapError):
+    """A checkpoint without weights, or with weights that do not fit."""
+
+
+class FingerprintError(RecapError):
+    """Inputs that were not made from one another."""

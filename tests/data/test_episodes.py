@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.episodes import EpisodeStore
+from data.errors import EpisodeError
+from data.files import content_hash
+from data.frames import decode_episode
+from data.schema import Pilot
+
+UID = "rollout-01-00000001"
+
+
+def test_an_episode_reads_back_as_recorded(store, make_episode):
+    record = make_episode(pilot=[Pilot.POLICY] * 4 + [Pilot.TELEOPERATOR] * 2)
+    folder = store.write(record)
+    assert folder == store.root / UID
+    assert store.info(UID) == record.info
+    table = store.table(UID)
+    np.testing.assert_array_equal(np.stack(table["observation.state"]), record.state)
+    np.testing.assert_array_equal(np.stack(table["action"]), record.action)
+    assert table["recap.pilot"].tolist() == ["policy"] * 4 + ["teleoperator"] * 2
+    assert table["recap.episode_uid"].tolist() == [UID] * 6
+    assert table["recap.policy_id"].tolist() == ["base"] * 6
+    assert table["frame_index"].tolist() == table["index"].tolist() == list(range(6))
+    np.testing.assert_allclose(table["timestamp"], np.arange(6) / 20, atol=1e-7)
+
+
+def test_images_read_back_nearly_as_recorded_and_in_order(store, make_episode):
+    record = make_episode(frames=12)
+    folder = store.write(record)
+    for camera, images in record.images.items():
+        decoded = decode_episode(folder, camera)
+        assert decoded.shape == images.shape
+        error = np.abs(decoded.astype(int) - images)
+        assert error.mean(axis=(1, 2, 3)).max() < 2.0  # neighbouring frames differ by 2 on average
+        brightness = decoded[:, :, -4:].mean(axis=(1, 2, 3))
+        assert (np.diff(brightness) > 2.0).all()
+
+
+def test_episodes_are_listed_by_uid(store, make_episode):
+    assert store.uids() == []
+    for uid in ("rollout-01-00000002", "demonstration-00-00000003"):
+        store.write(make_episode(uid))
+    (store.root / "notes.txt").write_text("not an episode")
+    assert store.uids() == ["demonstration-00-00000003", "rollout-01-00000002"]
+    assert [info.uid for info in store.infos()] == store.uids()
+
+
+def test_writing_the_same_attempt_again_changes_nothing(store, make_episode):
+    folder = store.write(make_episode())
+    before = content_hash(folder)
+    assert store.write(make_episode()) == folder
+    assert content_hash(folder) == before
+
+
+def test_another_attempt_under_the_same_name_is_refused(store, make_episode):
+    folder = store.write(make_episode())
+    before = content_hash(folder)
+    with pytest.raises(EpisodeError) as caught:
+        store.write(make_episode(seed=2))
+    assert str(caught.value) == (
+        f"{folder} already holds another attempt under the same name. Episodes are never "
+        f"overwritten: move the folder away, or record with another seed."
+    )
+    assert content_hash(folder) == before
+
+
+def test_the_same_attempt_has_the_same_bytes_in_every_store(tmp_path, layout, make_episode):
+    one, two = (EpisodeStore(tmp_path / name, layout) for name in ("one", "two"))
+    assert content_hash(one.write(make_episode())) == content_hash(two.write(make_episode()))
+
+
+def test_the_content_hash_knows_images_numbers_and_info(store, make_episode):
+    records = [
+        make_episode("a"),
+        make_episode("b", shade=90),
+        make_episode("c", seed=2),
+        make_episode("d", task="stack"),
+    ]
+    for record in records:
+        store.write(record)
+    assert len({store.content_hash(uid) for uid in "abcd"}) == 4
+
+
+def test_pixel_counts_are_those_of_the_decoded_video(store, make_episode):
+    folder = store.write(make_episode())
+    for camera, counts in store.pixel_counts(UID).items():
+        red = decode_episode(folder, camera)[..., 0]
+        np.testing.assert_array_equal(counts[0], np.bincount(red.ravel(), minlength=256))
+
+
+@pytest.mark.parametrize("name", ["state", "action"])
+def test_a_number_that_is_not_finite_is_refused(store, make_episode, name):
+    record = make_episode()
+    getattr(record, name)[3, 1] = np.nan
+    with pytest.raises(EpisodeError) as caught:
+        store.write(record)
+    assert str(caught.value) == f"{UID}: the {name} of frame 3 is not finite."
+    assert store.uids() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: {"state": r.state.astype(np.float64)}, r"state must be float32 \(6, 3\)"),
+        (lambda r: {"action": r.action[:-1]}, r"action must be .* got float32 \(5, 2\)"),
+        (lambda r: {"images": {"front": r.images["front"]}}, r"images\['wrist'\] .* got nothing"),
+        (lambda r: {"images": {**r.images, "top": r.images["wrist"]}}, "do not fit the layout"),
+        (lambda r: {"pilot": r.pilot[:-1]}, "do not fit the layout"),
+        (lambda _: {"pilot": [Pilot.EXPERT] * 6}, "6 corrected frames, the info says otherwise"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_a_programmers_mistake(
+    store, make_episode, change, message
+):
+    record = make_episode()
+    with pytest.raises(ValueError, match=message):
+        store.write(replace(record, **change(record)))
+
+
+def test_a_robot_with_one_state_and_one_action_can_be_recorded(tmp_path, layout, make_episode):
+    small = replace(layout, state_names=("x",), action_names=("dx",))
+    record = make_episode()
+    record = replace(record, state=record.state[:, :1], action=record.action[:, :1])
+    store = EpisodeStore(tmp_path, small)
+    store.write(record)
+    store.verify(UID)
+    np.testing.assert_array_equal(store.table(UID)["action"], record.action[:, 0])
+
+
+def test_a_robot_without_cameras_can_be_recorded(tmp_path, layout, make_episode):
+    store = EpisodeStore(tmp_path, replace(layout, cameras={}))
+    store.write(replace(make_episode(), images={}))
+    store.verify(UID)

@@ -1,0 +1,69 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from data.errors import ConfigError, EpisodeError
+from data.schema import EpisodeInfo, Pilot, Source, is_correction
+
+
+@pytest.mark.parametrize(
+    ("source", "pilot", "expected"),
+    [
+        (Source.ROLLOUT, Pilot.POLICY, False),
+        (Source.ROLLOUT, Pilot.EXPERT, True),
+        (Source.ROLLOUT, Pilot.TELEOPERATOR, True),
+        (Source.DEMONSTRATION, Pilot.EXPERT, False),
+        (Source.DEMONSTRATION, Pilot.TELEOPERATOR, False),
+    ],
+)
+def test_a_correction_is_a_rollout_frame_not_flown_by_the_policy(source, pilot, expected):
+    assert is_correction(source, pilot) is expected
+
+
+@pytest.mark.parametrize("measured", [True, False, None])
+def test_an_info_survives_json(make_episode, measured):
+    info = replace(make_episode().info, measured_success=measured)
+    assert EpisodeInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+
+
+def test_an_info_with_other_fields_names_them(make_episode):
+    content = make_episode().info.to_json()
+    content["sead"] = content.pop("seed")
+    with pytest.raises(EpisodeError) as caught:
+        EpisodeInfo.from_json(content)
+    assert str(caught.value) == "missing or unknown field(s): sead, seed"
+
+
+def test_an_info_with_an_unknown_word_names_it(make_episode):
+    content = {**make_episode().info.to_json(), "ending": "bored"}
+    with pytest.raises(EpisodeError) as caught:
+        EpisodeInfo.from_json(content)
+    assert str(caught.value) == "'bored' is not a valid Ending"
+
+
+@pytest.mark.parametrize("uid", ["", ".hidden", "a/b", "..", "a b"])
+def test_a_uid_that_is_no_folder_name_is_refused(make_episode, uid):
+    with pytest.raises(ValueError, match="uid"):
+        replace(make_episode().info, uid=uid)
+
+
+def test_more_corrections_than_frames_are_refused(make_episode):
+    with pytest.raises(ValueError, match="7 of 6 frames corrected"):
+        replace(make_episode().info, corrected_frames=7)
+
+
+def test_an_odd_camera_is_refused_with_what_to_do(layout):
+    with pytest.raises(ConfigError) as caught:
+        replace(layout, cameras={"front": (480, 641)})
+    assert str(caught.value) == (
+        "Camera 'front' is 480x641, but the video format needs an even height and width. Crop or "
+        "resize it by one pixel."
+    )
+
+
+def test_a_layout_needs_time_and_components(layout):
+    with pytest.raises(ConfigError, match="fps must be at least 1 frame a second, got 0"):
+        replace(layout, fps=0)
+    with pytest.raises(ConfigError, match="at least one state and one action component"):
+        replace(layout, action_names=())

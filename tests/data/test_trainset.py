@@ -1,0 +1,174 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from data.errors import EpisodeError, ProjectError, UnjudgedError
+from data.frames import decode_episode
+from data.schema import Outcome
+from data.trainset import Trainset
+
+
+def test_rows_stand_in_the_order_of_the_uids_and_are_renumbered(trainset, three_episodes):
+    table = trainset.table()
+    assert len(trainset) == len(table) == 16
+    assert [(e.info.uid, e.start, e.stop) for e in trainset.episodes] == [
+        ("demonstration-00-00000007", 0, 5),
+        ("rollout-01-00000001", 5, 12),
+        ("rollout-01-00000002", 12, 16),
+    ]
+    assert table["index"].tolist() == list(range(16))
+    assert table["episode_index"].tolist() == [0] * 5 + [1] * 7 + [2] * 4
+    assert table["frame_index"].tolist() == [*range(5), *range(7), *range(4)]
+    assert trainset.tasks == ["put the red cube on the green pad", "stack"]
+    assert trainset.task_index().tolist() == [0] * 12 + [1] * 4
+    assert trainset.episode_index().tolist() == table["episode_index"].tolist()
+    for episode, record in zip(trainset.episodes, three_episodes, strict=True):
+        rows = slice(episode.start, episode.stop)
+        assert episode.info == record.info
+        np.testing.assert_array_equal(trainset.state()[rows], record.state)
+        np.testing.assert_array_equal(trainset.action()[rows], record.action)
+        assert table["recap.episode_uid"][rows].tolist() == [record.info.uid] * len(record.pilot)
+        assert table["recap.pilot"][rows].tolist() == record.pilot
+
+
+def test_only_helped_frames_of_rollouts_are_corrections(trainset):
+    assert np.flatnonzero(trainset.is_correction()).tolist() == [8, 9]
+
+
+def test_outcomes_are_those_given(trainset, outcomes):
+    assert {e.info.uid: e.outcome for e in trainset.episodes} == outcomes
+
+
+def test_a_training_set_reopens_as_built(trainset, layout):
+    again = Trainset.open(trainset.root)
+    assert again.fingerprint == trainset.fingerprint == trainset.root.name
+    assert again.layout == layout
+    assert again.tasks == trainset.tasks
+    assert again.episodes == trainset.episodes
+
+
+def test_videos_are_shared_with_the_episodes(trainset, store):
+    for number, episode in enumerate(trainset.episodes):
+        path = f"videos/observation.images.wrist/chunk-000/file-{number:03d}.mp4"
+        source = store.root / episode.info.uid / path.replace(f"{number:03d}.mp4", "000.mp4")
+        assert (trainset.root / path).samefile(source)
+
+
+def test_where_links_are_impossible_videos_are_copied(
+    store, three_episodes, outcomes, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr(os, "link", refuse)
+    built = Trainset.build(
+        store, outcomes, uids=store.uids(), destination_root=tmp_path / "t", statistics=None
+    )
+    copy = built.root / "videos/observation.images.front/chunk-000/file-001.mp4"
+    original = store.root / "rollout-01-00000001" / copy.relative_to(built.root)
+    assert copy.read_bytes() == original.with_name("file-000.mp4").read_bytes()
+    assert len(three_episodes) == len(built.episodes)
+
+
+def build(store, outcomes, root, **changes):
+    options = {"uids": store.uids(), "destination_root": root, "statistics": None} | changes
+    return Trainset.build(store, outcomes, **options)
+
+
+def test_the_same_episodes_and_outcomes_are_the_same_training_set(
+    trainset, store, outcomes, tmp_path
+):
+    before = trainset.root.stat().st_mtime_ns
+    shuffled = [*reversed(store.uids()), store.uids()[0]]
+    others = {**outcomes, "rollout-09-00000009": Outcome.FAILURE}
+    again = build(store, others, trainset.root.parent, uids=shuffled)
+    elsewhere = build(store, outcomes, tmp_path / "elsewhere")
+    assert again.root == trainset.root
+    assert again.root.stat().st_mtime_ns == before
+    assert elsewhere.fingerprint == trainset.fingerprint
+
+
+def test_another_outcome_or_episode_is_another_training_set(trainset, store, outcomes):
+    changed = {**outcomes, "rollout-01-00000001": Outcome.FAILURE}
+    fewer = store.uids()[:2]
+    root = trainset.root.parent
+    fingerprints = {
+        trainset.fingerprint,
+        build(store, changed, root).fingerprint,
+        build(store, outcomes, root, uids=fewer).fingerprint,
+        build(store, outcomes, root, statistics=trainset.root / "meta/stats.json").fingerprint,
+    }
+    assert len(fingerprints) == 4
+
+
+def test_statistics_are_exact_over_all_frames(trainset, store):
+    measured = json.loads((trainset.root / "meta/stats.json").read_text())
+    state = trainset.state().astype(np.float64)
+    np.testing.assert_allclose(measured["observation.state"]["q01"], np.quantile(state, 0.01, 0))
+    np.testing.assert_allclose(measured["observation.state"]["std"], state.std(axis=0))
+    assert measured["action"]["count"] == [16]
+    pixels = np.concatenate([decode_episode(store.root / uid, "wrist") for uid in store.uids()])
+    flat = pixels.reshape(-1, 3) / 255
+    image = measured["observation.images.wrist"]
+    np.testing.assert_allclose(np.ravel(image["q90"]), np.quantile(flat, 0.9, axis=0))
+    np.testing.assert_allclose(np.ravel(image["mean"]), flat.mean(axis=0))
+    assert image["count"] == [16]
+
+
+def test_frozen_statistics_are_used_to_the_byte(trainset, store, outcomes):
+    frozen = trainset.root / "meta/stats.json"
+    smaller = build(store, outcomes, trainset.root.parent, uids=store.uids()[:1], statistics=frozen)
+    assert (smaller.root / "meta/stats.json").read_bytes() == frozen.read_bytes()
+
+
+def test_an_unjudged_episode_is_not_read_as_a_failure(store, three_episodes, tmp_path):
+    judged = {three_episodes[0].info.uid: Outcome.SUCCESS}
+    with pytest.raises(UnjudgedError) as caught:
+        build(store, judged, tmp_path / "trainsets")
+    assert str(caught.value) == (
+        f"1 episode(s) of 'put the red cube on the green pad', 1 episode(s) of 'stack' have no "
+        f"outcome. A missing label is never read as a failure. Judge them with `recap label "
+        f"--project={tmp_path}`, or leave them out with `--skip_unjudged=true`."
+    )
+    assert not (tmp_path / "trainsets").exists()
+
+
+def test_a_damaged_episode_never_enters_a_training_set(store, three_episodes, outcomes, tmp_path):
+    video = "videos/observation.images.front/chunk-000/file-000.mp4"
+    (store.root / three_episodes[1].info.uid / video).write_bytes(b"cut short")
+    with pytest.raises(EpisodeError, match="its files changed after they were written"):
+        build(store, outcomes, tmp_path / "trainsets")
+    assert not (tmp_path / "trainsets").exists()
+
+
+def test_a_training_set_of_nothing_is_refused(store, tmp_path):
+    with pytest.raises(EpisodeError) as caught:
+        build(store, {}, tmp_path / "trainsets")
+    assert str(caught.value) == (
+        f"There is no episode to train on in {store.root}. Collect some first."
+    )
+
+
+def test_a_missing_training_set_is_named(tmp_path):
+    with pytest.raises(ProjectError, match=r"nowhere/meta/recap\.json does not exist"):
+        Trainset.open(tmp_path / "nowhere")
+
+
+def test_a_damaged_training_set_says_what_to_do(trainset):
+    (trainset.root / "meta/recap.json").write_text('{"fingerprint": "abc"}')
+    with pytest.raises(ProjectError) as caught:
+        Trainset.open(trainset.root)
+    assert str(caught.value) == (
+        f"{trainset.root} is not a whole training set ('episodes'). Delete the folder; the command "
+        f"that made it makes it again from the episodes."
+    )
+
+
+def test_a_training_set_outlives_its_episodes(trainset, store):
+    shutil.rmtree(store.root)
+    assert len(Trainset.open(trainset.root).table()) == 16
+    video = trainset.root / "videos/observation.images.front/chunk-000/file-001.mp4"
+    assert video.stat().st_size > 0
