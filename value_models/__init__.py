@@ -1,0 +1,1 @@
+"""What a moment is worth: a distribution over returns, from images, language and joints."""

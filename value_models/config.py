@@ -1,0 +1,137 @@
+"""Settings of the value model. Imports nothing heavy, so that the command line can show them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from data.errors import ConfigError
+
+
+class Projection(StrEnum):
+    """How a return becomes a distribution over bins."""
+
+    ONE_HOT = "one_hot"
+    TWO_HOT = "two_hot"
+    HL_GAUSS = "hl_gauss"
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a statement
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueModelConfig:
+    """What a value model is. Read where one is made from nothing, never where one is loaded."""
+
+    bins: int = 201
+    """Bins over the returns from -1 to 0 (the paper: 201)."""
+
+    projection: Projection = Projection.HL_GAUSS
+    """A return's target: nearest bin (one_hot), two nearest (two_hot), Gaussian (hl_gauss)."""
+
+    gaussian_bins: float = 2.0
+    """Standard deviation of the hl_gauss target, in bins; the other projections do not use it."""
+
+    channels: int = 32
+    """Feature maps of the image encoder's finest layer."""
+
+    keypoints: int = 16
+    """Points of interest found in every camera's image."""
+
+    text_width: int = 32
+    """Width of a word's embedding."""
+
+    unknown_words: int = 64
+    """Embeddings that words outside the vocabulary share, so that new tasks can be learnt."""
+
+    hidden_size: int = 256
+    """Width of the layers that join images, language and joints."""
+
+    dropout: float = 0.1
+    """Share of the joined features left out at random while training."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        _require(self.bins >= 2, f"value.model.bins must be at least 2, got {self.bins}.")
+        _require(
+            self.gaussian_bins > 0.0,
+            f"value.model.gaussian_bins must be above 0, got {self.gaussian_bins}.",
+        )
+        for name in ("channels", "keypoints", "text_width", "unknown_words", "hidden_size"):
+            value = getattr(self, name)
+            _require(value >= 1, f"value.model.{name} must be at least 1, got {value}.")
+        _require(
+            0.0 <= self.dropout < 1.0,
+            f"value.model.dropout must lie in [0, 1), got {self.dropout}.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueTrainingConfig:
+    """Settings of one training run of the value model."""
+
+    model: ValueModelConfig = field(default_factory=ValueModelConfig)
+    """The model to make, where training does not start from an earlier one."""
+
+    steps: int = 600
+    """Gradient steps."""
+
+    batch_size: int = 64
+    """Frames in a batch."""
+
+    learning_rate: float = 1e-3
+    """Highest learning rate, reached after the warm-up; then it falls along a cosine to zero."""
+
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises from zero."""
+
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+
+    holdout_fraction: float = 0.1
+    """Share of the episodes that are kept out of training to measure the model on."""
+
+    measurements: int = 10
+    """Times the held-out loss is measured while training; the best weights are the ones kept."""
+
+    shift_pixels: int = 2
+    """Largest random shift of an image while training, in pixels; 0 leaves images in place."""
+
+    brightness: float = 0.1
+    """Largest random change of an image's brightness while training, as a share; 0 for none."""
+
+    use_bfloat16: bool = False
+    """Run matrix products in bfloat16: faster on GPUs and on CPUs with AMX, slower elsewhere."""
+
+    device: str = "cpu"
+    """Where to compute, in torch's words: cpu, cuda, mps."""
+
+    threads: int = 1
+    """Threads torch may use on the CPU. More than there are idle cores is much slower."""
+
+    seed: int = 0
+    """Seed of the weights, the held-out episodes, the batches and the augmentation."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name in ("steps", "batch_size", "measurements", "threads"):
+            value = getattr(self, name)
+            _require(value >= 1, f"value.{name} must be at least 1, got {value}.")
+        for name in ("learning_rate", "gradient_clip"):
+            value = getattr(self, name)
+            _require(value > 0.0, f"value.{name} must be above 0, got {value}.")
+        for name in ("warmup_steps", "weight_decay", "shift_pixels"):
+            value = getattr(self, name)
+            _require(value >= 0, f"value.{name} must not be negative, got {value}.")
+        _require(
+            0.0 < self.holdout_fraction <= 0.5,
+            f"value.holdout_fraction must lie above 0 and at most at 0.5, "
+            f"got {self.holdout_fraction}. Without held-out episodes over-fitting goes unseen.",
+        )
+        _require(
+            0.0 <= self.brightness < 1.0,
+            f"value.brightness must lie in [0, 1), got {self.brightness}.",
+        )

@@ -1,0 +1,156 @@
+"""The frames a value model learns from and is asked about, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.errors import CheckpointError
+from value_models.model import ValueSpec
+from value_models.words import WordTable
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.integer]
+Flags = NDArray[np.bool_]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observations:
+    """What was seen, felt and asked for in N frames."""
+
+    images: Mapping[str, Pixels]
+    """Camera name to ``(N, H, W, 3)`` images; read frame by frame, so a memory map will do."""
+
+    state: Floats
+    """``(N, S)`` joints, as recorded."""
+
+    task_index: Integers
+    """``(N,)`` place of each frame's task in ``tasks``."""
+
+    tasks: Sequence[str]
+    """Instructions in words."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of different frames."""
+        lengths = {len(self.state), len(self.task_index), *map(len, self.images.values())}
+        if len(lengths) != 1:
+            message = f"images, state and task_index must hold the same frames, got {lengths}."
+            raise ValueError(message)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def camera_sizes(self) -> dict[str, tuple[int, int]]:
+        """Give the height and width of every camera's images, cameras in sorted order."""
+        return {
+            name: (self.images[name].shape[1], self.images[name].shape[2])
+            for name in sorted(self.images)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JudgedFrames:
+    """N frames of judged episodes, and what each was worth."""
+
+    observations: Observations
+    """What was seen, felt and asked for."""
+
+    returns: NDArray[np.floating]
+    """``(N,)`` Monte-Carlo returns, normalised, in [-1, 0]."""
+
+    episode_index: Integers
+    """``(N,)`` episode of each frame; the frames of an episode are together and in order."""
+
+    is_success: Flags
+    """``(N,)`` whether the frame's episode was judged a success."""
+
+    normalisers: Mapping[str, float]
+    """Task to control steps in one unit of return."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of different frames, and returns that are not normalised."""
+        arrays = (self.returns, self.episode_index, self.is_success)
+        if any(len(array) != len(self.observations) for array in arrays):
+            message = "returns, episode_index and is_success must hold the frames observed."
+            raise ValueError(message)
+        if not np.all((self.returns >= -1.0) & (self.returns <= 0.0)):
+            message = "every return must lie in [-1, 0]: normalise them with the task's scale."
+            raise ValueError(message)
+        missing = sorted(set(self.observations.tasks) - set(self.normalisers))
+        if missing:
+            message = f"no normaliser for task(s) {missing}."
+            raise ValueError(message)
+
+    def steps_per_return(self) -> NDArray[np.float64]:
+        """Give the ``(N,)`` control steps in one unit of each frame's return."""
+        of_task = np.array([self.normalisers[task] for task in self.observations.tasks])
+        steps: NDArray[np.float64] = of_task[self.observations.task_index]
+        return steps
+
+
+class BatchReader:
+    """Turn frame numbers into what ``DistributionalValueModel.forward`` takes."""
+
+    def __init__(
+        self, observations: Observations, words: WordTable, *, device: torch.device
+    ) -> None:
+        self._observations = observations
+        self._device = device
+        self._state = torch.from_numpy(np.ascontiguousarray(observations.state, dtype=np.float32))
+        self._tokens = words.encode(observations.tasks)
+
+    def read(
+        self, index: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Give images, state and word numbers of the frames.
+
+        Args:
+            index: ``(B,)`` frame numbers.
+            shifts: ``(B, cameras, 2)`` rows and columns to move each image by, if any.
+        """
+        images = {}
+        for camera, name in enumerate(sorted(self._observations.images)):
+            pixels = self._observations.images[name][index]
+            if shifts is not None:
+                shift_in_place(pixels, shifts[:, camera])
+            images[name] = torch.from_numpy(pixels).to(self._device)
+        tokens = self._tokens[torch.from_numpy(self._observations.task_index[index].astype(int))]
+        state = self._state[torch.from_numpy(index)]
+        return images, state.to(self._device), tokens.to(self._device)
+
+
+def shift_in_place(images: Pixels, shifts: NDArray[np.int64]) -> None:
+    """Move each ``(B, H, W, 3)`` image by its row and column; the border uncovered stays."""
+    height, width = images.shape[1:3]
+    for image, (down, right) in zip(images, shifts.tolist(), strict=True):
+        moved = image[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+        top, left = max(0, down), max(0, right)
+        image[top : top + moved.shape[0], left : left + moved.shape[1]] = moved.copy()
+
+
+def require_fitting(spec: ValueSpec, observations: Observations) -> None:
+    """Refuse frames that a value model was not made for.
+
+    Raises:
+        CheckpointError: If cameras, image sizes or the number of joints differ.
+    """
+    cameras = observations.camera_sizes()
+    if cameras != dict(spec.cameras):
+        message = (
+            f"the value model was made for cameras {dict(spec.cameras)} (height, width), and the "
+            f"episodes have {cameras}. Use a value model of this robot, or train one from nothing."
+        )
+        raise CheckpointError(message)
+    joints = observations.state.shape[1]
+    if joints != len(spec.state_mean):
+        message = (
+            f"the value model was made for {len(spec.state_mean)} state entries, and the episodes "
+            f"have {joints}. Use a value model of this robot, or train one from nothing."
+        )
+        raise CheckpointError(message)

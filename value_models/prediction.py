@@ -1,0 +1,100 @@
+"""Ask a value model about many frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from value_models.bins import cross_entropy
+from value_models.frames import BatchReader, JudgedFrames, Observations, require_fitting
+from value_models.model import DistributionalValueModel
+
+Floats = NDArray[np.float32]
+PredictionProgress = Callable[[int, int], None]
+"""Called with frames done and frames in all."""
+
+
+def predict_values(
+    model: DistributionalValueModel,
+    observations: Observations,
+    *,
+    batch_size: int = 256,
+    threads: int = 1,
+    progress: PredictionProgress | None = None,
+) -> Floats:
+    """Predict the normalised return of every frame.
+
+    Args:
+        model: The value model; it is asked without dropout, whatever mode it is in.
+        observations: The frames. Tasks the model was not trained on are answered too.
+        batch_size: Frames at a time.
+        threads: Threads torch may use on the CPU.
+        progress: Told how far the work has come.
+
+    Returns:
+        ``(N,)`` expected returns in [-1, 0].
+
+    Raises:
+        CheckpointError: If the model was made for other cameras, image sizes or joints.
+    """
+    require_fitting(model.spec, observations)
+    device = next(model.parameters()).device
+    reader = BatchReader(observations, model.words, device=device)
+    values = np.empty(len(observations), dtype=np.float32)
+    with limited_threads(threads), evaluating(model):
+        for start in range(0, len(values), batch_size):
+            stop = min(start + batch_size, len(values))
+            values[start:stop] = model.values(*reader.read(np.arange(start, stop))).cpu().numpy()
+            if progress is not None:
+                progress(stop, len(values))
+    return values
+
+
+def predict_judged(
+    model: DistributionalValueModel,
+    frames: JudgedFrames,
+    index: NDArray[np.int64],
+    *,
+    batch_size: int = 256,
+) -> tuple[Floats, Floats]:
+    """Give the ``(M,)`` values of some judged frames, and the ``(M,)`` cross-entropies in nats."""
+    device = next(model.parameters()).device
+    reader = BatchReader(frames.observations, model.words, device=device)
+    values = np.empty(len(index), dtype=np.float32)
+    losses = np.empty(len(index), dtype=np.float32)
+    with evaluating(model):
+        for start in range(0, len(index), batch_size):
+            some = index[start : start + batch_size]
+            logits = model(*reader.read(some))
+            returns = torch.from_numpy(frames.returns[some].astype(np.float32)).to(device)
+            loss = cross_entropy(logits, model.support.project(returns))
+            values[start : start + len(some)] = model.support.expectation(logits).cpu().numpy()
+            losses[start : start + len(some)] = loss.cpu().numpy()
+    return values, losses
+
+
+@contextmanager
+def evaluating(model: DistributionalValueModel) -> Iterator[None]:
+    """Switch dropout and gradients off, and back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Let torch use this many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
