@@ -1,0 +1,1 @@
+"""What makes a LeRobot policy a RECAP policy: the indicator, guidance, training, checkpoints."""
