@@ -231,4 +231,3 @@ def _is_holding(world: Tabletop) -> bool:
 def _unit_vector(rng: np.random.Generator) -> Floats:
     angle = rng.uniform(-np.pi, np.pi)
     return np.array([np.cos(angle), np.sin(angle)])
-

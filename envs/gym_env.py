@@ -1,6 +1,6 @@
 """The tabletop as a Gymnasium environment, registered as ``recap/Tabletop-v0``."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
@@ -25,7 +25,7 @@ class TabletopEnv(gym.Env[dict[str, Any], NDArray[np.float32]]):
     observation space, because LeRobot reads it from the attribute.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
         "render_modes": ["rgb_array"],
         "render_fps": CONTROL_RATE_HZ,
     }
@@ -34,7 +34,7 @@ class TabletopEnv(gym.Env[dict[str, Any], NDArray[np.float32]]):
         """Build the world; ``render`` returns a larger picture of the front camera."""
         self.render_mode = render_mode
         self._world = Tabletop()
-        pictures = {
+        pictures: dict[str, gym.Space[Any]] = {
             name: gym.spaces.Box(0, 255, (*size, 3), np.uint8)
             for name, size in LAYOUT.cameras.items()
         }
@@ -75,7 +75,7 @@ class TabletopEnv(gym.Env[dict[str, Any], NDArray[np.float32]]):
         reward = 0.0 if is_success else -1.0
         return _as_dict(self._world.observe()), reward, is_success, False, info
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]  # Gymnasium allows any frame
+    def render(self) -> NDArray[np.uint8]:
         """Return a ``(256, 256, 3)`` picture of the front camera."""
         return self._world.picture("front", RENDER_PIXELS, RENDER_PIXELS)
 
@@ -85,4 +85,6 @@ def _as_dict(observation: Observation) -> dict[str, Any]:
 
 
 if ENV_ID not in gym.registry:
-    gym.register(ENV_ID, entry_point=TabletopEnv, max_episode_steps=TIME_LIMIT_STEPS)
+    gym.register(
+        ENV_ID, entry_point=f"{__name__}:{TabletopEnv.__name__}", max_episode_steps=TIME_LIMIT_STEPS
+    )

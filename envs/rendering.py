@@ -1,31 +1,16 @@
-"""Choose an off-screen renderer for MuJoCo, so that users never have to.
+"""Check that this machine can draw without a screen: ``python -m envs.rendering``."""
 
-MuJoCo reads ``MUJOCO_GL`` once, when it is first imported: :func:`choose_renderer` must run before
-that. ``python -m envs.rendering`` checks the machine and says what is missing.
-"""
-
-import ctypes.util
-import os
 import sys
+from typing import TYPE_CHECKING
 
 from data.errors import RecapError
+from envs.renderer import choose_renderer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DEBIAN_PACKAGES = "libegl1 libgl1-mesa-dri libopengl0"
-
-
-def choose_renderer() -> str:
-    """Set ``MUJOCO_GL`` to a renderer this machine has, unless the user chose one.
-
-    Returns:
-        The renderer's name: ``egl``, ``osmesa``, or what the user had set.
-    """
-    chosen = os.environ.get("MUJOCO_GL")
-    if not chosen:
-        has_only_osmesa = not ctypes.util.find_library("EGL") and ctypes.util.find_library("OSMesa")
-        chosen = "osmesa" if has_only_osmesa else "egl"
-        os.environ["MUJOCO_GL"] = chosen
-    os.environ.setdefault("PYOPENGL_PLATFORM", chosen)
-    return chosen
 
 
 def check_rendering() -> str:
@@ -40,9 +25,7 @@ def check_rendering() -> str:
         f"sudo apt-get install {DEBIAN_PACKAGES}"
     )
     try:
-        from envs.tabletop import Tabletop
-
-        picture = Tabletop().reset(seed=0).images["front"]
+        picture = _picture()
     except (ImportError, AttributeError, RuntimeError) as error:
         # What a missing GL library raises depends on which one is missing.
         detail = f"{message}\n({type(error).__name__}: {error})"
@@ -50,6 +33,17 @@ def check_rendering() -> str:
     if picture.std() == 0:
         raise RecapError(message)
     return chosen
+
+
+def _picture() -> "NDArray[np.uint8]":
+    import mujoco
+
+    from envs.tabletop import Tabletop
+
+    try:
+        return Tabletop().reset(seed=0).images["front"]
+    except mujoco.FatalError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def main() -> int:

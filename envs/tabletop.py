@@ -16,7 +16,7 @@ from envs.arm import (
     Workspace,
     joints_for,
 )
-from envs.rendering import choose_renderer
+from envs.renderer import choose_renderer
 from envs.world import Observation
 
 choose_renderer()

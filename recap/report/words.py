@@ -49,7 +49,9 @@ def count_text(count: float | None) -> str:
 
 def ratio_text(ratio: float) -> str:
     """Write a ratio with two decimals, as far as they mean anything: ``2.72×``."""
-    if not math.isfinite(ratio) or ratio >= 10:  # two decimals of 12.3 would be noise
+    if math.isnan(ratio):
+        return MISSING
+    if math.isinf(ratio) or ratio >= 10:  # two decimals of 12.3 would be noise
         return f"{number_text(ratio)}×"
     return f"{ratio:.2f}×"
 

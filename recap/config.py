@@ -1,0 +1,158 @@
+"""Every setting of a run, in one tree. It opens no file and imports nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Final
+
+from data.errors import ConfigError
+from recap.metrics import WandbConfig
+from recap.policies.config import PolicyTrainingConfig
+from recap.stages.collect import CollectConfig, DemonstrationConfig
+from recap.stages.evaluate import EvaluateConfig
+from recap.stages.label import LabelConfig
+from recap.stages.mark_advantage import AdvantageConfig
+from recap.stages.train_policy import PolicyConfig
+from recap.stages.train_value import ReturnConfig
+from value_models.config import ValueTrainingConfig
+
+BASE_SEEDS: Final = range(9_000_000, 10_000_000)
+"""Worlds that belong to the demonstrations of a base, which other projects start from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldConfig:
+    """Settings of the world."""
+
+    time_limit_steps: int = 100
+    """Control steps after which an attempt ends; also the longest episode of the return scale."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time limit that leaves no time."""
+        if self.time_limit_steps < 1:
+            message = f"world.time_limit_steps must be at least 1, got {self.time_limit_steps}."
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainingConfig:
+    """Settings of pre-training, which runs where no base is given."""
+
+    value: ValueTrainingConfig = field(default_factory=ValueTrainingConfig)
+    """How the value model that every lap starts from is trained."""
+
+    policy: PolicyTrainingConfig = field(default_factory=PolicyTrainingConfig)
+    """How the policy that every lap starts from is trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecapConfig:
+    """Settings of a run."""
+
+    project: Path
+    """Folder of the run."""
+
+    base: Path | None = None
+    """Folder with the pre-trained value and policy; null to pre-train on the demonstrations."""
+
+    seed: int = 0
+    """Seed of everything that is drawn besides the worlds."""
+
+    iterations: int = 2
+    """Laps of RECAP after imitation."""
+
+    iteration: int = 1
+    """The lap that a command for a single stage works on; 0 is demonstrations and imitation."""
+
+    workers: int = 2
+    """Processes that step worlds at the same time."""
+
+    skip_unjudged: bool = False
+    """Whether to train without the episodes that nobody has judged, instead of refusing."""
+
+    world: WorldConfig = field(default_factory=WorldConfig)
+    """The world."""
+
+    demonstrations: DemonstrationConfig = field(default_factory=DemonstrationConfig)
+    """The demonstrations."""
+
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    """The attempts that the policy makes."""
+
+    label: LabelConfig = field(default_factory=LabelConfig)
+    """The judging."""
+
+    returns: ReturnConfig = field(default_factory=ReturnConfig)
+    """What an attempt was worth."""
+
+    value: ValueTrainingConfig = field(default_factory=ValueTrainingConfig)
+    """The value model in every lap."""
+
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    """The advantages."""
+
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The policy in every lap."""
+
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    """What every lap starts from, where no base is given."""
+
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """The evaluation."""
+
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    """Weights & Biases."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts that mean nothing and worlds that are used twice."""
+        for name, least in (("iterations", 1), ("iteration", 0), ("workers", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value < least:
+                message = f"{name} must be at least {least}, got {value}."
+                raise ConfigError(message)
+        _require_disjoint(self._worlds())
+
+    def collection_seeds(self, iteration: int) -> range:
+        """The worlds of one lap's attempts; of the demonstrations for iteration 0."""
+        if iteration == 0:
+            first, episodes = self.demonstrations.first_seed, self.demonstrations.episodes
+        else:
+            episodes = self.collect.episodes
+            first = self.collect.first_seed + (iteration - 1) * episodes
+        return range(first, first + episodes)
+
+    def evaluation_seeds(self) -> range:
+        """The held-out worlds."""
+        return range(self.evaluate.first_seed, self.evaluate.first_seed + self.evaluate.episodes)
+
+    def _worlds(self) -> Mapping[str, range]:
+        first, last = self.collection_seeds(1), self.collection_seeds(self.iterations)
+        worlds = {
+            "demonstrations": self.collection_seeds(0),
+            "collect": range(first.start, last.stop),
+            "evaluate": self.evaluation_seeds(),
+        }
+        if self.base is not None:
+            worlds["base"] = BASE_SEEDS
+        return worlds
+
+
+def _require_disjoint(worlds: Mapping[str, range]) -> None:
+    for name, seeds in worlds.items():
+        if seeds.start < 0:
+            message = f"Seeds must not be negative: '{name}' starts at {seeds.start}."
+            raise ConfigError(message)
+    for (name, seeds), (other, others) in combinations(worlds.items(), 2):
+        shared = range(max(seeds.start, others.start), min(seeds.stop, others.stop))
+        if shared:
+            message = (
+                f"'{name}' and '{other}' use the same worlds, seeds {shared.start} to "
+                f"{shared.stop - 1}: a policy would be measured on what it was trained on. "
+                f"Move one of them with --{_movable(name, other)}.first_seed=..."
+            )
+            raise ConfigError(message)
+
+
+def _movable(name: str, other: str) -> str:
+    return name if other == "base" else other

@@ -1,0 +1,224 @@
+"""The folder of one run: where everything lies, and the settings it was made with.
+
+Nothing outside this file spells a path inside a project.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from draccus import cfgparsing
+
+from data.errors import CheckpointError, ProjectError
+from data.files import whole_file
+
+SETTINGS_FILE: Final = "project.yaml"
+
+MAY_CHANGE: Final = frozenset(
+    {"project", "iteration", "iterations", "workers", "wandb", "skip_unjudged"}
+)
+"""Settings that may differ when a project is opened again: none of them changes a result that is
+already there."""
+
+_MOST_DIFFERENCES_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Paths of one project.
+
+    An *iteration* is a lap's number: 0 holds the demonstrations and the policy that imitates
+    them, 1 and up are laps of RECAP. ``None`` stands for pre-training, which comes before all.
+    """
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: Path, settings: Mapping[str, Any]) -> Project:
+        """Make the project and freeze its settings, or open the one that is there.
+
+        Args:
+            folder: Where the project lives.
+            settings: The whole configuration as plain values.
+
+        Raises:
+            ProjectError: If the folder holds a project with other settings, or something else.
+        """
+        project = cls(folder)
+        if (folder / SETTINGS_FILE).exists():
+            project._require_same(settings)
+            return project
+        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+            message = (
+                f"{folder} is there already and is not a project: it has no {SETTINGS_FILE}. "
+                f"Choose another folder with --project=..."
+            )
+            raise ProjectError(message)
+        kept = {name: value for name, value in settings.items() if name != "project"}
+        with whole_file(folder / SETTINGS_FILE) as partial, partial.open("w") as stream:
+            cfgparsing.save_config(kept, stream)
+        return project
+
+    @classmethod
+    def open(cls, folder: Path, settings: Mapping[str, Any]) -> Project:
+        """Open a project that exists.
+
+        Raises:
+            ProjectError: If there is none, or it was made with other settings.
+        """
+        if not (folder / SETTINGS_FILE).exists():
+            message = (
+                f"{folder} is not a project: it has no {SETTINGS_FILE}. Make one with "
+                f"`recap iterate --config_path configs/demo.yaml --project={folder}`."
+            )
+            raise ProjectError(message)
+        project = cls(folder)
+        project._require_same(settings)
+        return project
+
+    def _require_same(self, settings: Mapping[str, Any]) -> None:
+        frozen = cfgparsing.load_config((self.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        before, now = _flatten(frozen), _flatten(settings)
+        different = [
+            f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+            for name in sorted(before.keys() | now.keys())
+            if name.split(".")[0] not in MAY_CHANGE and before.get(name) != now.get(name)
+        ]
+        if different:
+            shown = "; ".join(different[:_MOST_DIFFERENCES_SHOWN])
+            rest = len(different) - _MOST_DIFFERENCES_SHOWN
+            more = f"; and {rest} more" if rest > 0 else ""
+            message = (
+                f"{self.folder} was made with other settings: {shown}{more}. "
+                f"A project keeps the settings it was made with: go back to them, or begin a new "
+                f"project with --project=..."
+            )
+            raise ProjectError(message)
+
+    @property
+    def name(self) -> str:
+        """What the project is called: its folder's name."""
+        return self.folder.resolve().name
+
+    @property
+    def episodes(self) -> Path:
+        """One folder for every finished attempt."""
+        return self.folder / "episodes"
+
+    @property
+    def outcomes(self) -> Path:
+        """The append-only judgements."""
+        return self.folder / "outcomes.db"
+
+    @property
+    def trainsets(self) -> Path:
+        """The immutable training sets, one folder for each fingerprint."""
+        return self.folder / "trainsets"
+
+    @property
+    def statistics(self) -> Path:
+        """The normalisation statistics that every training set of this project shares."""
+        return self.folder / "statistics.json"
+
+    @property
+    def frame_cache(self) -> Path:
+        """Decoded pictures; safe to delete."""
+        return self.folder / "cache" / "frames"
+
+    @property
+    def metrics(self) -> Path:
+        """The learning curves, one JSON line for every record."""
+        return self.folder / "metrics.jsonl"
+
+    def lap(self, iteration: int | None) -> Path:
+        """Where one lap lies; ``None`` is pre-training."""
+        if iteration is None:
+            return self.folder / "pretrained"
+        return self.folder / "iterations" / str(iteration)
+
+    def manifest(self, iteration: int | None) -> Path:
+        """What the stages of a lap read, wrote and ran with."""
+        return self.lap(iteration) / "manifest.json"
+
+    def value(self, iteration: int | None) -> Path:
+        """The value model of a lap."""
+        return self.lap(iteration) / "value"
+
+    def advantages(self, iteration: int | None) -> Path:
+        """The marked frames of a lap."""
+        return self.lap(iteration) / "advantages.parquet"
+
+    def policy(self, iteration: int | None) -> Path:
+        """The policy of a lap, a LeRobot ``pretrained_model`` folder."""
+        return self.lap(iteration) / "policy"
+
+    def evaluation(self, iteration: int) -> Path:
+        """How the policy of a lap did on the held-out seeds."""
+        return self.lap(iteration) / "evaluation.json"
+
+    def report(self, iteration: int) -> Path:
+        """The page of a lap."""
+        return self.lap(iteration) / "report.html"
+
+    def relative(self, path: Path) -> str:
+        """A path inside the project as the manifest writes it."""
+        return path.relative_to(self.folder).as_posix()
+
+    def starting_point(self, base: Path | None) -> Path:
+        """The folder with the pre-trained ``value`` and ``policy`` that every lap starts from.
+
+        Args:
+            base: A base that was brought along; None for the one this project pre-trained.
+
+        Raises:
+            CheckpointError: If either half is missing.
+        """
+        folder = self.lap(None) if base is None else base
+        missing = [name for name in ("value", "policy") if not (folder / name).is_dir()]
+        if missing:
+            mend = (
+                f"Pre-train one with `recap pretrain --project={self.folder}`."
+                if base is None
+                else "Make one with `make base`, or leave the setting `base` out to pre-train here."
+            )
+            message = f"{folder} is not a base to start from: no {' and no '.join(missing)}. {mend}"
+            raise CheckpointError(message)
+        return folder
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keep a second command out of the project while one is at work in it.
+
+        Raises:
+            ProjectError: If another process is at work here.
+        """
+        with (self.folder / ".lock").open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                message = (
+                    f"Process {lock.read().strip()} is at work in {self.folder}. "
+                    f"Wait for it to end, or stop it."
+                )
+                raise ProjectError(message) from error
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

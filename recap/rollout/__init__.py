@@ -1,0 +1,1 @@
+"""The rollout manager: attempts with a beginning, an end and an outcome, many at once."""

@@ -1,0 +1,94 @@
+import os
+
+import pytest
+
+from data.errors import CheckpointError, ProjectError
+from recap.config import RecapConfig
+from recap.project import Project
+from recap.settings import plain_settings
+from recap.stages.mark_advantage import AdvantageConfig
+
+
+def settings_of(folder, **changes):
+    return plain_settings(RecapConfig(project=folder, **changes))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path.__class__("run")
+
+
+def test_a_project_opens_again_with_the_same_settings(folder):
+    made = Project.create(folder, settings_of(folder))
+    assert Project.create(folder, settings_of(folder)) == made
+    assert Project.open(folder, settings_of(folder)) == made
+
+
+def test_what_changes_no_result_may_change(folder):
+    Project.create(folder, settings_of(folder))
+    Project.open(folder, settings_of(folder, workers=7, iteration=2, iterations=5))
+    moved = folder.rename("moved")
+    Project.open(moved, settings_of(moved))
+
+
+def test_a_changed_setting_is_named(folder):
+    Project.create(folder, settings_of(folder))
+    other = settings_of(folder, seed=1, advantage=AdvantageConfig(horizon=9))
+    with pytest.raises(ProjectError) as caught:
+        Project.create(folder, other)
+    assert str(caught.value) == (
+        "run was made with other settings: advantage.horizon was 50, is 9; seed was 0, is 1. "
+        "A project keeps the settings it was made with: go back to them, or begin a new project "
+        "with --project=..."
+    )
+
+
+def test_a_missing_project_is_named(folder):
+    with pytest.raises(ProjectError) as caught:
+        Project.open(folder, settings_of(folder))
+    assert str(caught.value) == (
+        "run is not a project: it has no project.yaml. Make one with "
+        "`recap iterate --config_path configs/demo.yaml --project=run`."
+    )
+    assert not folder.exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(folder):
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("")
+    with pytest.raises(ProjectError) as caught:
+        Project.create(folder, settings_of(folder))
+    assert str(caught.value) == (
+        "run is there already and is not a project: it has no project.yaml. "
+        "Choose another folder with --project=..."
+    )
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_a_second_command_is_kept_out(folder):
+    project = Project.create(folder, settings_of(folder))
+    with project.at_work(), pytest.raises(ProjectError) as caught, project.at_work():
+        pass
+    assert str(caught.value) == (
+        f"Process {os.getpid()} is at work in run. Wait for it to end, or stop it."
+    )
+    with project.at_work():
+        pass
+
+
+def test_a_base_without_its_halves_is_refused(folder, tmp_path):
+    project = Project.create(folder, settings_of(folder))
+    (tmp_path / "base" / "value").mkdir(parents=True)
+    with pytest.raises(CheckpointError) as caught:
+        project.starting_point(tmp_path.__class__("base"))
+    assert str(caught.value) == (
+        "base is not a base to start from: no policy. Make one with `make base`, or leave the "
+        "setting `base` out to pre-train here."
+    )
+    with pytest.raises(CheckpointError) as caught:
+        project.starting_point(None)
+    assert str(caught.value) == (
+        "run/pretrained is not a base to start from: no value and no policy. Pre-train one with "
+        "`recap pretrain --project=run`."
+    )
