@@ -32,7 +32,7 @@ bench: setup ## The benchmarks; each ends with one line of JSON
 
 base: setup ## Pre-train the base that configs/demo.yaml starts from, and export it
 	$(BIN)/recap pretrain --config_path configs/base.yaml
-	$(BIN)/python scripts/export_base.py
+	$(BIN)/python scripts/export_base.py --half
 
 results: setup ## The tables of docs/results.md, over three seeds
 	$(BIN)/python scripts/results.py

@@ -30,7 +30,7 @@ from data.schema import (
     is_correction,
 )
 from data.statistics import pixel_counts, pixel_statistics, table_statistics
-from data.videos import decode_video, encode_video
+from data.videos import count_frames, encode_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,14 +250,17 @@ def _write_dataset(folder: Path, record: EpisodeRecord, layout: Layout, record_h
 def _write_video(
     folder: Path, camera: str, frames: NDArray[np.uint8], fps: int
 ) -> NDArray[np.int64]:
-    """Encode one camera, decode it again, and count the pixels that readers will see."""
+    """Encode one camera, make sure that no frame is missing, and count the recorded pixels.
+
+    Decoding here would double the cost of recording; training decodes every frame anyway.
+    """
     path = folder / lerobot.video_path(camera, 0)
     path.parent.mkdir(parents=True)
     encode_video(path, frames, fps=fps)
-    decoded = decode_video(path)
-    if decoded.shape != frames.shape:
-        raise _damaged(folder, f"{path.name} of '{camera}' has {len(decoded)} frames")
-    return pixel_counts(decoded)
+    written = count_frames(path)
+    if written != len(frames):
+        raise _damaged(folder, f"{path.name} of '{camera}' has {written} frames")
+    return pixel_counts(frames)
 
 
 def _frame_table(record: EpisodeRecord, layout: Layout) -> pa.Table:

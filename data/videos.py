@@ -53,6 +53,21 @@ def encode_video(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
         container.mux(stream.encode())
 
 
+def count_frames(path: Path) -> int:
+    """Count the frames of a file without decoding them.
+
+    Raises:
+        EpisodeError: If the file is missing or damaged.
+    """
+    try:
+        with av.open(str(path)) as container:
+            count = sum(1 for packet in container.demux(video=0) if packet.size)
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        message = f"{path} cannot be read ({error})."
+        raise EpisodeError(message) from error
+    return count
+
+
 def decode_video(path: Path) -> NDArray[np.uint8]:
     """Read every frame in order: ``(T, H, W, 3)`` RGB.
 

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError
 from envs.arm import Floats
 from envs.tabletop import CUBES, STEP_METRES, STEP_RADIANS, Tabletop
 
@@ -58,25 +57,23 @@ def draw_habits(rng: np.random.Generator, *, skill: float) -> Habits:
 
     Args:
         rng: Source of randomness.
-        skill: 1 is always quick and precise; 0 draws every habit at its most frequent.
+        skill: Share of the attempts that a practised person makes, quick and precise. The others
+            are a novice's.
 
     Returns:
-        Habits that last for the attempt, as a person's do. Zero-mean noise on single actions would
-        average out under cloning and leave nothing to improve on.
+        Habits that last for the attempt, as a person's do, and that go together, as a novice's
+        do. Zero-mean noise on single actions would average out under cloning and leave nothing to
+        improve on.
     """
-    if not 0.0 <= skill <= 1.0:
-        message = f"demonstrations.skill must lie between 0 and 1, got {skill}."
-        raise ConfigError(message)
-    lapse = 1.0 - skill
-    speeds = np.array([0.22, 0.4, 1.0])
-    chances = np.array([0.4 * lapse, 0.4 * lapse, 1.0 - 0.8 * lapse])
+    if rng.random() < skill:
+        return SKILLED
     return Habits(
-        speed=float(rng.choice(speeds, p=chances)),
-        grasp_error_metres=0.016 if rng.random() < 0.6 * lapse else 0.0,
-        placing_error_metres=0.035 if rng.random() < 0.5 * lapse else 0.0,
-        hesitation=0.04 if rng.random() < 0.5 * lapse else 0.0,
-        wandering_metres=0.08 if rng.random() < 0.3 * lapse else 0.0,
-        starts_with_wrong_cube=bool(rng.random() < 0.2 * lapse),
+        speed=float(rng.choice([0.22, 0.4, 0.7])),
+        grasp_error_metres=0.016 if rng.random() < 0.7 else 0.0,
+        placing_error_metres=0.035 if rng.random() < 0.5 else 0.0,
+        hesitation=0.04 if rng.random() < 0.5 else 0.0,
+        wandering_metres=0.08 if rng.random() < 0.3 else 0.0,
+        starts_with_wrong_cube=bool(rng.random() < 0.2),
     )
 
 

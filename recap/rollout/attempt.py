@@ -15,7 +15,6 @@ Floats = NDArray[np.float32]
 HABITS_STREAM = 1
 TAKEOVER_STREAM = 2
 NOISE_STREAM = 3
-SKILL_STREAM = 4
 """Streams of randomness beside the world's own; each depends on the attempt's seed alone."""
 
 
@@ -33,7 +32,7 @@ class AttemptPlan:
     """When the expert takes control, for the rest of the attempt; None for never."""
 
     skill: float = 1.0
-    """How well the expert handles the arm; see :func:`envs.expert.draw_habits`."""
+    """Chance that a demonstration is a practised person's; see :func:`envs.expert.draw_habits`."""
 
     @property
     def source(self) -> Source:
@@ -50,11 +49,6 @@ class AttemptResult:
     success: bool
     steps: int
     corrected_steps: int
-
-
-def draw_skill(seed: int, *, lowest: float, highest: float) -> float:
-    """Draw how skilled the demonstrator of an attempt is, from the attempt's seed alone."""
-    return float(np.random.default_rng([seed, SKILL_STREAM]).uniform(lowest, highest))
 
 
 def draw_takeover(

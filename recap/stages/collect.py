@@ -29,22 +29,16 @@ class DemonstrationConfig:
     first_seed: int = 2_000_000
     """World of the first attempt; the others follow it."""
 
-    lowest_skill: float = 0.0
-    """Skill of the clumsiest demonstrator: 0 is slow, imprecise and hesitant, 1 is flawless."""
-
-    highest_skill: float = 0.3
-    """Skill of the best demonstrator; each attempt draws its own between the two."""
+    skill: float = 0.3
+    """Share of the attempts that a practised person makes; the others have a novice's habits."""
 
     def __post_init__(self) -> None:
         """Refuse an empty set of demonstrations, and skills that do not exist."""
         if self.episodes < 1:
             message = f"demonstrations.episodes must be at least 1, got {self.episodes}."
             raise ConfigError(message)
-        if not 0.0 <= self.lowest_skill <= self.highest_skill <= 1.0:
-            message = (
-                f"demonstrations.lowest_skill and highest_skill must lie between 0 and 1, lowest "
-                f"first, got {self.lowest_skill} and {self.highest_skill}."
-            )
+        if not 0.0 <= self.skill <= 1.0:
+            message = f"demonstrations.skill must lie between 0 and 1, got {self.skill}."
             raise ConfigError(message)
 
 
@@ -154,7 +148,7 @@ def run(
 
 def _plans(config: "RecapConfig", *, iteration: int) -> list["AttemptPlan"]:
     """Decide everything about the lap's attempts before the first begins."""
-    from recap.rollout.attempt import AttemptPlan, draw_skill, draw_takeover
+    from recap.rollout.attempt import AttemptPlan, draw_takeover
 
     limit = config.world.time_limit_steps
     if iteration == 0:
@@ -164,7 +158,7 @@ def _plans(config: "RecapConfig", *, iteration: int) -> list["AttemptPlan"]:
                 seed=seed,
                 time_limit_steps=limit,
                 takeover_step=0,
-                skill=draw_skill(seed, lowest=people.lowest_skill, highest=people.highest_skill),
+                skill=people.skill,
             )
             for seed in config.collection_seeds(0)
         ]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from data.errors import ConfigError
 from envs.expert import SKILLED, Expert, Habits, draw_habits
 from envs.tabletop import CUBE_HALF_METRES, TIME_LIMIT_STEPS, Tabletop
 
@@ -134,7 +133,7 @@ def test_the_best_demonstrator_has_no_habits():
     assert {draw_habits(rng, skill=1.0) for _ in range(50)} == {SKILLED}
 
 
-def test_the_worst_demonstrators_have_every_habit_some_of_the_time():
+def test_novices_have_every_habit_some_of_the_time():
     rng = np.random.default_rng(0)
     drawn = [draw_habits(rng, skill=0.0) for _ in range(500)]
     shares = {
@@ -146,8 +145,8 @@ def test_the_worst_demonstrators_have_every_habit_some_of_the_time():
         "errs": np.mean([habits.starts_with_wrong_cube for habits in drawn]),
     }
     expected = {
-        "slow": 0.8,
-        "misses": 0.6,
+        "slow": 1.0,
+        "misses": 0.7,
         "misplaces": 0.5,
         "hesitates": 0.5,
         "wanders": 0.3,
@@ -156,10 +155,10 @@ def test_the_worst_demonstrators_have_every_habit_some_of_the_time():
     assert shares == pytest.approx(expected, abs=0.08)
 
 
-@pytest.mark.parametrize("skill", [-0.1, 1.1])
-def test_a_skill_that_does_not_exist_is_refused(skill):
-    with pytest.raises(ConfigError, match=f"must lie between 0 and 1, got {skill}"):
-        draw_habits(np.random.default_rng(0), skill=skill)
+def test_skill_is_the_share_of_practised_attempts():
+    rng = np.random.default_rng(0)
+    practised = [draw_habits(rng, skill=0.3) == SKILLED for _ in range(1000)]
+    assert np.mean(practised) == pytest.approx(0.3, abs=0.05)
 
 
 def test_the_same_seed_gives_the_same_habits_and_the_same_steps(play):

@@ -111,11 +111,3 @@ def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
         CheckpointError, match=r"is not a policy checkpoint: it has no config\.json"
     ):
         load_policy(tmp_path)
-
-
-def test_the_flag_by_which_lerobot_finds_the_policy_does_not_stop_it(checkpoints):
-    config = PreTrainedConfig.from_pretrained(
-        checkpoints["prompt"], cli_overrides=["--discover_packages_path=recap.policies.flow"]
-    )
-
-    assert config.type == "recap_flow"

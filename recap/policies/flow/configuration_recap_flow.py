@@ -71,11 +71,6 @@ class RecapFlowConfig(PreTrainedConfig):
     )
     """Images stay in [0, 1]; state and actions get zero mean and unit variance."""
 
-    discover_packages_path: str | None = None
-    """Accepted and not read: given ``--policy.path``, LeRobot 0.6.1 hands every ``--policy.*`` flag
-    to the policy's configuration, even the one by which it found this package.
-    """
-
     optimizer_lr: float = 1e-3
     """Learning rate under stock ``lerobot-train``."""
 

@@ -1,0 +1,54 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py") if "small" not in path.name)
+
+
+def run(name, *flags):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *flags],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_says_what_it_is_for(name):
+    done = run(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_every_benchmark_can_be_quick():
+    benchmarks = sorted((ROOT / "scripts").glob("bench_*.py"))
+    assert benchmarks
+    assert [path.name for path in benchmarks if '"--quick"' not in path.read_text()] == []
+
+
+@pytest.mark.render
+def test_the_benchmark_of_recording_ends_with_a_line_for_machines(tmp_path):
+    done = run("bench_collect.py", "--quick", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert 0.0 < content["recorded_over_unrecorded"] < 1.5
+    assert content["two_workers_over_one"] > 0.0
+    assert list(tmp_path.iterdir()) == []  # it leaves nothing behind
+
+
+@pytest.mark.render
+@pytest.mark.filterwarnings("ignore")
+def test_the_benchmark_of_reading_ends_with_a_line_for_machines(tmp_path):
+    done = run("bench_read.py", "--quick", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["cache_over_stock"] > 1.0
