@@ -80,6 +80,9 @@ class PolicyTrainingConfig:
     ema_decay: float = 0.999
     """Decay of the moving average of the weights, which is what is saved. 0 saves the last ones."""
 
+    guidance: float = 1.0
+    """Strength of guidance at every flow step that is saved with the policy; 1 only conditions."""
+
     indicator_dropout: float = 0.3
     """Share of the samples that are trained without their indicator (the paper: 30 %)."""
 
@@ -118,6 +121,6 @@ class PolicyTrainingConfig:
         for name in ("learning_rate", "gradient_clip"):
             value = getattr(self, name)
             _require(value > 0.0, f"policy.{name} must be above 0, got {value}.")
-        for name in ("weight_decay", "waypoint_weight", "shift_pixels", "warmup_steps"):
+        for name in ("weight_decay", "waypoint_weight", "shift_pixels", "warmup_steps", "guidance"):
             value = getattr(self, name)
             _require(value >= 0, f"policy.{name} must not be negative, got {value}.")

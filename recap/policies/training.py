@@ -280,6 +280,7 @@ def _starting_point(
         raise ConfigError(message)
     config.freeze_encoder = settings.freeze_encoder
     config.noise_samples = settings.noise_samples
+    config.guidance_scale = settings.guidance
     policy.encoders.requires_grad_(not settings.freeze_encoder)
     return policy, statistics
 

@@ -26,8 +26,8 @@ class PilotSpec:
     indicator: str = "positive"
     """positive, none or negative."""
 
-    guidance: float = 1.0
-    """Strength of guidance at every flow step."""
+    guidance: float | None = None
+    """Strength of guidance instead of the one that the checkpoint was saved with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

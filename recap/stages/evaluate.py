@@ -46,9 +46,6 @@ class EvaluateConfig:
     indicator: str = "positive"
     """What the policy is told: positive, none or negative."""
 
-    guidance: float = 1.0
-    """Strength of guidance at every flow step; 1 is plain conditioning."""
-
     conditioning_episodes: int = 100
     """Episodes under each other indicator, which show that the indicator matters; 0 for none."""
 
@@ -67,9 +64,6 @@ class EvaluateConfig:
             message = (
                 f"evaluate.indicator must be one of {', '.join(INDICATORS)}, got {self.indicator}."
             )
-            raise ConfigError(message)
-        if self.guidance < 0.0:
-            message = f"evaluate.guidance must not be negative, got {self.guidance}."
             raise ConfigError(message)
 
 
@@ -108,7 +102,7 @@ def run(
     content: dict[str, Any] = {
         "policy": {"path": project.relative(folder), "fingerprint": _fingerprint(folder)},
         "indicator": settings.indicator,
-        "guidance": settings.guidance,
+        "guidance": read_json(folder / "config.json")["guidance_scale"],
         "control_rate_hz": _control_rate_hz(),
         "time_limit_steps": config.world.time_limit_steps,
         "episodes": [_as_json(result) for result in results],
@@ -153,7 +147,7 @@ def _roll_out(
     limit = config.world.time_limit_steps
     rollouts = Rollouts(
         plans=[AttemptPlan(seed=seed, time_limit_steps=limit) for seed in seeds],
-        pilot=PilotSpec(folder=folder, indicator=told, guidance=config.evaluate.guidance),
+        pilot=PilotSpec(folder=folder, indicator=told),
         recording=None,
         workers=config.workers,
         worlds_per_worker=config.collect.worlds_per_worker,

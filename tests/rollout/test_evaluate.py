@@ -101,7 +101,6 @@ def test_policies_that_were_measured_on_other_worlds_are_not_compared(config, pr
             {"indicator": "good"},
             "evaluate.indicator must be one of positive, none, negative, got good.",
         ),
-        ({"guidance": -0.5}, "evaluate.guidance must not be negative, got -0.5."),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(settings, message):
