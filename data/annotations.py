@@ -90,8 +90,8 @@ class AdvantageTable:
         if trainset_fingerprint != self.trainset_fingerprint:
             message = (
                 f"These advantages mark the training set {self.trainset_fingerprint}, not "
-                f"{trainset_fingerprint}. Episodes or outcomes changed since: run "
-                f"`recap mark-advantage` again."
+                f"{trainset_fingerprint}. Episodes or outcomes changed since: delete the file and "
+                f"run `recap mark-advantage` again."
             )
             raise FingerprintError(message)
 

@@ -182,13 +182,15 @@ def _require_outcomes(
     if not uids:
         message = f"There is no episode to train on in {store.root}. Collect some first."
         raise EpisodeError(message)
-    unjudged = Counter(store.info(uid).task for uid in uids if uid not in outcomes)
-    if unjudged:
+    infos = [store.info(uid) for uid in uids if uid not in outcomes]
+    unjudged = Counter(info.task for info in infos)
+    if infos:
         counted = ", ".join(f"{n} episode(s) of '{task}'" for task, n in sorted(unjudged.items()))
+        first = min(info.iteration for info in infos)
         message = (
             f"{counted} have no outcome. A missing label is never read as a failure. Judge them "
-            f"with `recap label --project={store.root.parent}`, or leave them out with "
-            f"`--skip_unjudged=true`."
+            f"with `recap label --project={store.root.parent} --iteration={first}`, or leave them "
+            f"out with `--skip_unjudged=true`."
         )
         raise UnjudgedError(message)
 

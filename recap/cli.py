@@ -89,6 +89,9 @@ def _run(command: Command, rest: list[str]) -> None:
     """Run a command; what it has to say goes to standard output, or as JSON alone."""
     is_for_machines = "--json" in rest
     config = read_settings([word for word in rest if word != "--json"])
+    if command.makes_project and config.base is not None:
+        # A project keeps the settings it was made with: none is made with a base that is none.
+        Project(config.project).starting_point(config.base)
     enter = Project.create if command.makes_project else Project.open
     project = enter(config.project, plain_settings(config))
     say = _say_aside if is_for_machines else _say

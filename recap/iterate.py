@@ -63,7 +63,6 @@ def iterate(
     stages(DEMONSTRATIONS, iteration=0)
     if config.base is None:
         stages(PRETRAINING, iteration=None)  # lines 1-2: V_pre, then π_pre
-    project.starting_point(config.base)  # a base without weights ends here, not an hour later
     stages(IMITATION, iteration=0)  # lines 4-5: π⁰, the indicator fixed to positive
     for iteration in range(1, config.iterations + 1):  # lines 6-10
         stages(LAP, iteration=iteration)

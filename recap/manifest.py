@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from data.errors import ProjectError
+from data.errors import ProjectError, RecapError
 from data.files import read_json, write_json_atomically
 
 SECONDS_BETWEEN_BEATS: Final = 5.0
@@ -137,12 +137,14 @@ class Manifest:
     def keep(self, stage: str, entry: StageEntry) -> None:
         """Write an entry down."""
         self._stages[stage] = entry
-        stages = {name: asdict(entry) for name, entry in self._stages.items()}
-        write_json_atomically(self._path, {"stages": stages})
+        self._write()
 
     @contextmanager
     def running(self, stage: str, *, settings: Mapping[str, Any], seed: int) -> Iterator[StageRun]:
-        """Note that a stage is at work, and how long, however it ends."""
+        """Note that a stage is at work, and how long, however it ends.
+
+        A user's mistake leaves no trace: what was noted before is noted again.
+        """
         before = self.entry(stage)
         entry = StageEntry(
             status=Status.RUNNING,
@@ -155,8 +157,27 @@ class Manifest:
         run = StageRun(self, stage, entry)
         try:
             yield run
-        finally:
+        except RecapError:
+            self._put_back(stage, before)
+            raise
+        except BaseException:
             run.pause()
+            raise
+        run.pause()
+
+    def _put_back(self, stage: str, entry: StageEntry | None) -> None:
+        if entry is not None:
+            self.keep(stage, entry)
+            return
+        del self._stages[stage]
+        if self._stages:
+            self._write()
+        else:
+            self._path.unlink()
+
+    def _write(self) -> None:
+        stages = {name: asdict(entry) for name, entry in self._stages.items()}
+        write_json_atomically(self._path, {"stages": stages})
 
     def seconds(self) -> float:
         """How long the stages of this lap were at work, over all times they were started."""

@@ -19,12 +19,16 @@ from data.errors import CheckpointError, ProjectError
 from data.files import whole_file
 
 SETTINGS_FILE: Final = "project.yaml"
+WEIGHTS_FILE: Final = "model.safetensors"
 
 MAY_CHANGE: Final = frozenset(
     {"project", "iteration", "iterations", "workers", "wandb", "skip_unjudged"}
 )
 """Settings that may differ when a project is opened again: none of them changes a result that is
 already there."""
+
+BASE_HALVES: Final = ("value", "policy")
+"""The folders of a base."""
 
 _MOST_DIFFERENCES_SHOWN: Final = 5
 
@@ -177,10 +181,15 @@ class Project:
             base: A base that was brought along; None for the one this project pre-trained.
 
         Raises:
-            CheckpointError: If either half is missing.
+            CheckpointError: If either half, or its weights, are missing.
         """
         folder = self.lap(None) if base is None else base
-        missing = [name for name in ("value", "policy") if not (folder / name).is_dir()]
+        missing = [name for name in BASE_HALVES if not (folder / name).is_dir()]
+        missing = missing or [
+            f"{name}/{WEIGHTS_FILE}"
+            for name in BASE_HALVES
+            if not (folder / name / WEIGHTS_FILE).is_file()
+        ]
         if missing:
             mend = (
                 f"Pre-train one with `recap pretrain --project={self.folder}`."

@@ -71,9 +71,7 @@ def gather(
 def _merge(
     project: Project, *, newest: int, statistics: Path | None, skip_unjudged: bool
 ) -> Trainset:
-    store, judgements = open_store(project), OutcomeStore(project.outcomes)
-    outcomes = judgements.latest()
-    judgements.close()
+    store, outcomes = open_store(project), _judgements(project)
     uids = [info.uid for info in store.infos() if info.iteration <= newest]
     if skip_unjudged:
         uids = [uid for uid in uids if uid in outcomes]
@@ -84,6 +82,15 @@ def _merge(
         destination_root=project.trainsets,
         statistics=statistics,
     )
+
+
+def _judgements(project: Project) -> dict[str, Outcome]:
+    if not project.outcomes.exists():
+        return {}  # to look for judgements must not make an empty store of them
+    store = OutcomeStore(project.outcomes)
+    outcomes = store.latest()
+    store.close()
+    return outcomes
 
 
 def observe(project: Project, trainset: Trainset, progress: ProgressFactory) -> Observations:

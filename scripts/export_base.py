@@ -1,7 +1,8 @@
 """Make ``assets/base`` of the project in which ``recap pretrain`` made a base.
 
 Weights, configurations, processors and the statistics that they normalise by go along, and nothing
-else: no optimizer, no data, and no path of the machine it was made on.
+else: no optimizer, no data, no marks of frames that stay behind, and no path of the machine it was
+made on.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from recap.project import SETTINGS_FILE, Project
 from recap.trainsets import STATISTICS_OF_BASE
 
 LARGEST_BYTES: Final = 10_000_000
+PREPROCESSOR: Final = "policy_preprocessor.json"
 READABLE: Final = (".json", ".md", ".txt", ".yaml")
 WEIGHTS: Final = "model.safetensors"
 FORGOTTEN: Final = frozenset({"table", "pretrained_path"})
@@ -95,6 +97,7 @@ def export(project: Project, destination: Path, *, is_half: bool = False) -> int
             shutil.copytree(base / part, folder / part)
         if is_half:
             _halve(folder / "policy" / WEIGHTS)
+        _forget_signs(folder / "policy")
         shutil.copyfile(project.statistics, folder / STATISTICS_OF_BASE)
         for path in folder.rglob("*.json"):
             write_json_atomically(path, _without_places(read_json(path)))
@@ -106,6 +109,15 @@ def export(project: Project, destination: Path, *, is_half: bool = False) -> int
     shutil.rmtree(destination, ignore_errors=True)
     fresh.rename(destination)
     return size
+
+
+def _forget_signs(policy: Path) -> None:
+    """Remove what the indicator's step remembers: it belongs to the frames of this project."""
+    content = read_json(policy / PREPROCESSOR)
+    for step in content["steps"]:
+        if "runtime" in step["config"] and "state_file" in step:
+            (policy / step.pop("state_file")).unlink()
+    write_json_atomically(policy / PREPROCESSOR, content)
 
 
 def _without_places(content: Any) -> Any:  # noqa: ANN401 - JSON is any of six types

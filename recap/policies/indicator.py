@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from lerobot.lerobot_types import TransitionKey
 from lerobot.processor import ProcessorStep
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from data.errors import CheckpointError, ConfigError
 from recap.policies.prompts import ABSENT, NEGATIVE, POSITIVE, with_indicator
 
 Signs = NDArray[np.int8]
+
+SIGNS: Final = "indicators"
+"""Name of the signs in the state of the step."""
 
 RUNTIME_INDICATORS: Final = {"positive": POSITIVE, "none": ABSENT, "negative": NEGATIVE}
 
@@ -31,11 +35,12 @@ class IndicatorStep(ProcessorStep):
     In training (an action is present) the sign of each frame is looked up by the frame's ``index``
     and dropped at random; at run time it is the ``runtime`` setting. LeRobot saves the step inside
     the checkpoint by its import path, so stock tools run it; nothing in it is bound to a policy
-    type.
+    type. The signs are the step's state and lie in the checkpoint too: it names no place outside
+    itself, so it may be moved, and equal training makes equal checkpoints wherever it is done.
     """
 
     table: str = ""
-    """Path of the ``advantages.parquet`` to read in training; empty for none."""
+    """Path of an ``advantages.parquet`` to read in training where no signs were given."""
 
     runtime: str = "positive"
     """What the policy is told at run time: "positive", "none" or "negative"."""
@@ -47,7 +52,7 @@ class IndicatorStep(ProcessorStep):
     """Seed of the dropout."""
 
     indicators: Signs | None = None
-    """``(N,)`` signs by ``index`` in place of a table; not saved."""
+    """``(N,)`` signs by ``index``; saved as state, not as a setting."""
 
     def __post_init__(self) -> None:
         """Check the runtime setting."""
@@ -81,6 +86,14 @@ class IndicatorStep(ProcessorStep):
             "dropout": self.dropout,
             "seed": self.seed,
         }
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the signs, where there are any; the checkpoint keeps them beside the settings."""
+        return {} if self.indicators is None else {SIGNS: torch.from_numpy(self.indicators)}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the signs that a checkpoint kept."""
+        self.indicators = state[SIGNS].cpu().numpy()
 
     def transform_features(self, features: dict[Any, Any]) -> dict[Any, Any]:
         """Leave the description of the features as it is."""

@@ -73,7 +73,6 @@ def train_policy(
     settings: PolicyTrainingConfig,
     start: Path | PolicyShape,
     statistics: Statistics | None = None,
-    advantages: Path | None = None,
     progress: Progress | None = None,
 ) -> PolicyTrainingReport:
     """Train a policy and write it as a folder that stock LeRobot tools load.
@@ -84,7 +83,6 @@ def train_policy(
         settings: How to train.
         start: A checkpoint to start from, or the size of a policy whose weights start at random.
         statistics: The training set's ``stats.json``; by default those of the checkpoint.
-        advantages: Table of the indicators, noted in the checkpoint for stock ``lerobot-train``.
         progress: Called now and then with the step, all steps and the losses.
 
     Returns:
@@ -105,8 +103,8 @@ def train_policy(
             progress
         )
         policy.eval()
-        indicator = IndicatorStep(
-            table=str(advantages or ""), dropout=settings.indicator_dropout, seed=settings.seed
+        indicator = IndicatorStep(  # with the signs, so that stock `lerobot-train` can go on
+            indicators=frames.indicator, dropout=settings.indicator_dropout, seed=settings.seed
         )
         processors = make_recap_flow_pre_post_processors(
             policy.config,

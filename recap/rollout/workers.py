@@ -2,9 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from types import FrameType
 from typing import Any
 
 PRELOADED_MODULES = ["recap.rollout.manager"]
@@ -35,13 +39,51 @@ def run_jobs[Job, Result](
             yield job, work(job)
         return
     with _executor(workers, prepare, prepare_with) as executor:
-        waiting = {executor.submit(work, job): job for job in jobs}
         try:
+            with _interrupted_later():  # half made, a worker would complain about its parent's end
+                _start_server()
+                waiting = {executor.submit(work, job): job for job in jobs}
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # whatever is unfinished is made again as a whole
             raise
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Put off a Ctrl-C that comes inside until the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C reaches the main thread alone
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's signature
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _start_server() -> None:
+    """Start what workers are forked from, deaf to Ctrl-C as they will be.
+
+    A terminal sends it to every process; the main one alone answers, and ends the others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # executors start it themselves
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _executor(

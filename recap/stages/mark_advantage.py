@@ -235,14 +235,15 @@ def _require_belonging(
     if spec.trainset_fingerprint != trainset.fingerprint:
         message = (
             f"{value} was trained on the training set {spec.trainset_fingerprint}, but the "
-            f"episodes and outcomes now make {trainset.fingerprint}. Run `recap train-value` first."
+            f"episodes and outcomes now make {trainset.fingerprint}. Delete the folder and run "
+            f"`recap train-value` again."
         )
         raise FingerprintError(message)
     other = [task for task in trainset.tasks if spec.normalisers.get(task) != scale.normaliser]
     if other:
         message = (
             f"{value} predicts '{other[0]}' on another scale of returns than these settings make. "
-            f"Run `recap train-value` first."
+            f"Delete the folder and run `recap train-value` again."
         )
         raise FingerprintError(message)
 

@@ -91,7 +91,6 @@ def run(
             settings=replace(settings, seed=settings.seed + config.seed),
             start=config.policy.shape if base is None else base,
             statistics=read_json(project.statistics),
-            advantages=None if advantages is None else advantages.resolve(),
             progress=on_progress,
         )
     return TrainPolicyReport(

@@ -45,7 +45,7 @@ def test_annotations_of_another_training_set_are_refused(advantages):
         advantages.require("cccc")
     assert str(caught.value) == (
         "These advantages mark the training set aaaa, not cccc. Episodes or outcomes changed "
-        "since: run `recap mark-advantage` again."
+        "since: delete the file and run `recap mark-advantage` again."
     )
 
 

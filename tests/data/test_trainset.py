@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from data.errors import EpisodeError, ProjectError, UnjudgedError
-from data.frames import decode_episode
 from data.schema import Outcome
 from data.trainset import Trainset
 
@@ -104,13 +103,13 @@ def test_another_outcome_or_episode_is_another_training_set(trainset, store, out
     assert len(fingerprints) == 4
 
 
-def test_statistics_are_exact_over_all_frames(trainset, store):
+def test_statistics_are_exact_over_all_recorded_frames(trainset, three_episodes):
     measured = json.loads((trainset.root / "meta/stats.json").read_text())
     state = trainset.state().astype(np.float64)
     np.testing.assert_allclose(measured["observation.state"]["q01"], np.quantile(state, 0.01, 0))
     np.testing.assert_allclose(measured["observation.state"]["std"], state.std(axis=0))
     assert measured["action"]["count"] == [16]
-    pixels = np.concatenate([decode_episode(store.root / uid, "wrist") for uid in store.uids()])
+    pixels = np.concatenate([record.images["wrist"] for record in three_episodes])
     flat = pixels.reshape(-1, 3) / 255
     image = measured["observation.images.wrist"]
     np.testing.assert_allclose(np.ravel(image["q90"]), np.quantile(flat, 0.9, axis=0))
@@ -131,7 +130,7 @@ def test_an_unjudged_episode_is_not_read_as_a_failure(store, three_episodes, tmp
     assert str(caught.value) == (
         f"1 episode(s) of 'put the red cube on the green pad', 1 episode(s) of 'stack' have no "
         f"outcome. A missing label is never read as a failure. Judge them with `recap label "
-        f"--project={tmp_path}`, or leave them out with `--skip_unjudged=true`."
+        f"--project={tmp_path} --iteration=1`, or leave them out with `--skip_unjudged=true`."
     )
     assert not (tmp_path / "trainsets").exists()
 

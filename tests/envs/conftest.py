@@ -3,19 +3,8 @@
 import numpy as np
 import pytest
 
-from data.errors import RecapError
 from envs.expert import SKILLED, Expert
-from envs.rendering import check_rendering
 from envs.tabletop import CUBE_HALF_METRES, TIME_LIMIT_STEPS, Tabletop
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("render") is None:
-        return
-    try:
-        check_rendering()
-    except RecapError as error:
-        pytest.skip(str(error))
 
 
 def play(seed, *, habits=SKILLED, before_step=None):

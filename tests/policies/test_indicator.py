@@ -82,7 +82,26 @@ def test_an_unknown_runtime_indicator_is_refused():
         IndicatorStep(runtime="good")
 
 
-def test_only_settings_are_saved():
+def test_the_signs_travel_with_the_step_as_state(tmp_path):
+    from lerobot.processor import DataProcessorPipeline
+
+    step = IndicatorStep(indicators=np.array([1, -1], dtype=np.int8), dropout=0.0)
+    DataProcessorPipeline(steps=[step], name="told").save_pretrained(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    loaded = DataProcessorPipeline.from_pretrained(tmp_path / "there", "told.json").steps[0]
+
+    assert told(loaded, index=[0, 1, 2]) == [
+        "go\nAdvantage: positive",
+        "go\nAdvantage: negative",
+        "go",
+    ]
+
+
+def test_a_step_without_signs_keeps_no_state():
+    assert IndicatorStep().state_dict() == {}
+
+
+def test_signs_are_not_a_setting():
     step = IndicatorStep(table="a/b.parquet", indicators=np.ones(3, dtype=np.int8))
 
     assert step.get_config() == {

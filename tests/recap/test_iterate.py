@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from recap.config import RecapConfig
 from recap.iterate import iterate, pretrain
 from recap.manifest import Manifest
 from recap.progress import silent
-from recap.project import Project
+from recap.project import WEIGHTS_FILE, Project
 from recap.settings import plain_settings
 
 LAPS = (None, 0, 1, 2)
@@ -82,6 +83,7 @@ class PretendedStages:
             "train_policy": project.policy,
         }.get(name, lambda lap: project.lap(lap) / name)(iteration)
         path.mkdir(parents=True, exist_ok=True)
+        (path / WEIGHTS_FILE).touch()
         return path
 
 
@@ -133,6 +135,7 @@ def test_a_base_takes_the_place_of_pretraining(tmp_path, monkeypatch):
     monkeypatch.setattr("recap.perform.import_module", stages)
     for half in ("value", "policy"):
         (tmp_path / "base" / half).mkdir(parents=True)
+        (tmp_path / "base" / half / WEIGHTS_FILE).touch()
     config = RecapConfig(project=tmp_path / "run", base=tmp_path / "base")
     iterate(config, Project.create(config.project, plain_settings(config)), silent, str)
     assert [place for place in stages.ran if place[1] is None] == []
@@ -171,7 +174,7 @@ def test_a_loop_that_is_done_does_nothing_and_says_the_same(tmp_path, monkeypatc
 
 def test_a_stage_whose_output_was_deleted_runs_again(tmp_path, monkeypatch):
     run_loop(tmp_path / "run", monkeypatch)
-    Project(tmp_path / "run").value(1).rmdir()
+    shutil.rmtree(Project(tmp_path / "run").value(1))
     stages, _, _ = run_loop(tmp_path / "run", monkeypatch)
     assert stages.ran == [("train_value", 1)]
 

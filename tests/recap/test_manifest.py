@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data.errors import ProjectError
+from data.errors import ConfigError, ProjectError
 from recap.manifest import Manifest, Status
 
 
@@ -35,6 +35,18 @@ def test_a_stage_that_was_stopped_is_not_complete_but_its_time_counts(path, monk
     entry = Manifest(path).entry("collect")
     assert (entry.status, entry.seconds, entry.runs) == (Status.COMPLETE, 7.0, 2)
     assert Manifest(path).seconds() == 7.0
+
+
+def test_a_mistake_leaves_no_trace(path):
+    with pytest.raises(ConfigError), Manifest(path).running("label", settings={}, seed=0):
+        raise ConfigError
+    assert not path.exists()
+    complete(path)
+    before = path.read_bytes()
+    for stage in ("label", "collect"):
+        with pytest.raises(ConfigError), Manifest(path).running(stage, settings={}, seed=0):
+            raise ConfigError
+        assert path.read_bytes() == before
 
 
 def test_a_kill_loses_seconds_of_the_time_only(path, monkeypatch):

@@ -86,6 +86,13 @@ def test_a_base_without_its_halves_is_refused(folder, tmp_path):
         "base is not a base to start from: no policy. Make one with `make base`, or leave the "
         "setting `base` out to pre-train here."
     )
+    (tmp_path / "base" / "policy").mkdir()
+    (tmp_path / "base" / "value" / "model.safetensors").touch()
+    with pytest.raises(CheckpointError) as caught:
+        project.starting_point(tmp_path.__class__("base"))
+    assert str(caught.value).startswith(
+        "base is not a base to start from: no policy/model.safetensors. Make one"
+    )
     with pytest.raises(CheckpointError) as caught:
         project.starting_point(None)
     assert str(caught.value) == (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.errors import FingerprintError, UnjudgedError
-from data.schema import Ending, EpisodeInfo, EpisodeRecord, Outcome, Pilot, Source
+from data.schema import Outcome
 from recap.config import PretrainingConfig, RecapConfig
 from recap.progress import silent
 from recap.project import Project
@@ -17,7 +17,6 @@ from recap.stages.mark_advantage import AdvantageConfig
 from value_models.config import ValueTrainingConfig
 
 TASKS = ("put the red cube on the green pad", "put the blue cube on the white pad")
-FRAMES = 12
 
 
 @dataclass
@@ -92,39 +91,10 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def project(config):
+def project(config, demonstrate):
     """A project with six demonstrations, of which the world measured four as successes."""
-    from recap.trainsets import open_store
-
     project = Project.create(config.project, plain_settings(config))
-    store = open_store(project)
-    rng = np.random.default_rng(0)
-    for seed in range(6):
-        info = EpisodeInfo(
-            uid=f"demonstration-00-{seed:08d}",
-            task=TASKS[seed % 2],
-            seed=seed,
-            source=Source.DEMONSTRATION,
-            iteration=0,
-            policy_id="",
-            ending=Ending.TERMINATED,
-            frames=FRAMES,
-            corrected_frames=0,
-            measured_success=seed < 4,
-        )
-        images = {
-            camera: rng.integers(0, 255, (FRAMES, *size, 3), dtype=np.uint8)
-            for camera, size in store.layout.cameras.items()
-        }
-        store.write(
-            EpisodeRecord(
-                info=info,
-                images=images,
-                state=rng.normal(size=(FRAMES, len(store.layout.state_names))).astype(np.float32),
-                action=rng.normal(size=(FRAMES, len(store.layout.action_names))).astype(np.float32),
-                pilot=[Pilot.EXPERT] * FRAMES,
-            )
-        )
+    demonstrate(project, range(6))
     return project
 
 
@@ -180,6 +150,8 @@ def test_a_changed_outcome_is_noticed_by_both_stages(config, project):
     outcomes.close()
     with pytest.raises(FingerprintError, match="Delete the folder to train it again"):
         run(train_value, config, project, iteration=None)
-    with pytest.raises(FingerprintError, match="Run `recap train-value` first"):
+    with pytest.raises(
+        FingerprintError, match="Delete the folder and run `recap train-value` again"
+    ):
         run(mark_advantage, config, project, iteration=None)
     assert not project.advantages(None).exists()

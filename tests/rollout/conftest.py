@@ -4,25 +4,14 @@ import numpy as np
 import pytest
 
 from data.episodes import EpisodeStore
-from data.errors import RecapError
 from data.frames import decode_episode
 from data.schema import ACTION_KEY, STATE_KEY
-from envs.rendering import check_rendering
 from envs.tabletop import LAYOUT
 from recap.progress import silent
 from recap.rollout.attempt import AttemptPlan
 from recap.rollout.manager import PilotSpec, RecordingSpec, Rollouts, run_rollouts
 
 TIME_LIMIT_STEPS = 24
-
-
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("render") is None:
-        return
-    try:
-        check_rendering()
-    except RecapError as error:
-        pytest.skip(str(error))
 
 
 def roll_out(plans, *, pilot=None, episodes=None, workers=1, worlds=4):

@@ -21,7 +21,9 @@ def project(tmp_path):
         save_file({"layer": np.zeros((3, 5), dtype=np.float32)}, part / "model.safetensors")
     write_json_atomically(made.value(None) / "config.json", {"width": 3})
     write_json_atomically(made.policy(None) / "config.json", {"pretrained_path": "/nowhere/at/all"})
-    steps = [{"config": {"table": str(tmp_path / "advantages.parquet"), "dropout": 0.3}}]
+    save_file({"indicators": np.ones(3, dtype=np.int8)}, made.policy(None) / "step_2.safetensors")
+    indicator = {"table": str(tmp_path / "advantages.parquet"), "runtime": "positive"}
+    steps = [{"config": indicator, "state_file": "step_2.safetensors"}]
     write_json_atomically(made.policy(None) / "policy_preprocessor.json", {"steps": steps})
     write_json_atomically(made.statistics, {"action": {"mean": [0.5]}})
     reports = {
@@ -66,7 +68,7 @@ def test_no_place_of_this_machine_goes_along(script, project, tmp_path):
     destination = tmp_path / "assets" / "base"
     script("export_base").export(project, destination)
     steps = read_json(destination / "policy" / "policy_preprocessor.json")["steps"]
-    assert steps == [{"config": {"table": "", "dropout": 0.3}}]
+    assert steps == [{"config": {"table": "", "runtime": "positive"}}]
     assert read_json(destination / "policy" / "config.json") == {"pretrained_path": None}
 
 
