@@ -1,7 +1,7 @@
 # The list of things to do here. Every target works on a fresh machine that has a Python 3.12.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench base results fmt
+.PHONY: help setup demo check style types contracts unit test bench base results fmt
 SHELL := /bin/bash
 
 VENV := .venv
@@ -18,10 +18,19 @@ demo: setup ## The whole loop on a laptop CPU: imitation against RECAP, the tabl
 	@$(BIN)/recap iterate --config_path configs/demo.yaml
 
 check: $(INSTALLED) ## Format, lint, types, import contracts, fast tests: under a minute
+	@$(MAKE) --no-print-directory -j2 --output-sync=target style types contracts unit
+
+style: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(INSTALLED)
 	$(BIN)/mypy
+
+contracts: $(INSTALLED)
 	$(BIN)/lint-imports
+
+unit: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "not slow and not render"
 
 test: setup ## Every test, with the loop end to end at a tiny size

@@ -79,6 +79,7 @@ def test_new_words_of_a_task_find_room_in_a_policy_that_is_tuned(tmp_path, check
     assert vocabulary == [*before, "stack", "yellow"]
 
 
+@pytest.mark.slow
 def test_one_small_batch_is_learned_by_heart(tmp_path, make):
     frames = make.frames(1)
     settings = make.settings(

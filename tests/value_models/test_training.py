@@ -23,6 +23,7 @@ def assert_same_weights(first, second):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_it_learns_the_true_value_of_a_random_walk_from_images_and_words(random_walk, every_place):
     config = ValueTrainingConfig(
         model=ValueModelConfig(bins=61, channels=8, keypoints=4, hidden_size=64, dropout=0.0),
