@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,27 @@ def n_step_advantages(rewards: Floats, values: Floats, *, horizon: int) -> Float
     remaining: Floats = np.append(values, 0.0)  # index T: the episode is over
     advantages: Floats = earned[stop] - earned[start] + remaining[stop] - values
     return advantages
+
+
+def sets_threshold(task: NDArray[Any], iteration: Integers, is_correction: Flags) -> Flags:
+    """Find the frames that set each task's threshold.
+
+    They are the policy's own frames of the newest lap in which the task was attempted; a task that
+    was only ever demonstrated is measured by its demonstrations.
+
+    Args:
+        task: ``(N,)`` the task of each frame, by number or in words.
+        iteration: ``(N,)`` the lap in which each frame was recorded.
+        is_correction: ``(N,)`` whether each frame corrects the policy.
+
+    Returns:
+        ``(N,)`` flags.
+    """
+    chosen = np.zeros(len(task), dtype=np.bool_)
+    for one in np.unique(task):
+        own = (task == one) & ~is_correction
+        chosen |= own & (iteration == iteration[own].max())
+    return chosen
 
 
 def task_thresholds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,30 +126,3 @@ def normalise(steps: Floats, *, normaliser: float) -> Floats:
         message = f"normaliser must be above zero, got {normaliser}."
         raise ValueError(message)
     return steps / normaliser
-
-
-def task_scales(
-    lengths: Sequence[int], tasks: Sequence[str], *, failure_penalty_fraction: float
-) -> dict[str, ReturnScale]:
-    """Make the scale of every task from the lengths of its episodes.
-
-    Args:
-        lengths: Frames of each episode.
-        tasks: The task of each episode, in the same order.
-        failure_penalty_fraction: What a failure costs, as a share of the longest episode.
-
-    Returns:
-        Task to scale, tasks in sorted order.
-
-    Raises:
-        ValueError: If the two differ in length.
-    """
-    longest: dict[str, int] = {}
-    for length, task in zip(lengths, tasks, strict=True):
-        longest[task] = max(length, longest.get(task, 0))
-    return {
-        task: ReturnScale(
-            max_steps=longest[task], failure_penalty_fraction=failure_penalty_fraction
-        )
-        for task in sorted(longest)
-    }

@@ -14,14 +14,12 @@ from safetensors.torch import load_model
 
 import recap.policies.flow  # noqa: F401 - registers the policy type
 from data.errors import CheckpointError
-from data.files import content_hash
 
 if TYPE_CHECKING:
     from lerobot.processor import PolicyProcessorPipeline
 
 WEIGHTS_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "config.json"
-FINGERPRINT_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +75,6 @@ def load_policy(
     )
     policy.to(config.device).eval()
     return LoadedPolicy(policy=policy, preprocessor=preprocessor, postprocessor=postprocessor)
-
-
-def policy_fingerprint(folder: Path) -> str:
-    """Return the first digits of the content hash of everything in the checkpoint."""
-    return content_hash(folder)[:FINGERPRINT_DIGITS]
 
 
 def statistics_of(preprocessor: PolicyProcessorPipeline) -> Mapping[str, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from data.schema import Indicator, Source
+from recap.core.advantages import sets_threshold
 from recap.report.content import AdvantageHistogram, SourceShare
 
 if TYPE_CHECKING:
@@ -17,15 +18,17 @@ def advantage_histograms(
 ) -> tuple[AdvantageHistogram, ...]:
     """Show each task's threshold among the frames that set it.
 
-    Those are the autonomous frames of the newest iteration in which the task was attempted, and
-    demonstrated frames where it was never attempted.
-
     Args:
         frames: One row per frame with ``task``, ``iteration``, ``advantage``, ``is_correction``.
         thresholds: Task -> the advantage above which a frame is positive.
     """
-    own = frames[~frames["is_correction"]]
-    newest = own[own["iteration"] == own.groupby("task")["iteration"].transform("max")]
+    newest = frames[
+        sets_threshold(
+            frames["task"].to_numpy(dtype=str),
+            frames["iteration"].to_numpy(),
+            frames["is_correction"].to_numpy(dtype=bool),
+        )
+    ]
     return tuple(
         AdvantageHistogram(
             task=str(task),

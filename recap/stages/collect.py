@@ -7,10 +7,10 @@ is not made again, so a stopped collection goes on where it was.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ConfigError
+from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import ProgressFactory
 from recap.project import Project
 
@@ -120,7 +120,7 @@ def run(
     pilot, policy_id = None, ""
     if lap > 0:
         folder = project.policy(lap - 1)
-        policy_id = _fingerprint(folder)
+        policy_id = policy_fingerprint(folder)
         inputs = {project.relative(folder): policy_id}
         pilot = PilotSpec(folder=folder)
 
@@ -175,9 +175,3 @@ def _plans(config: "RecapConfig", *, iteration: int) -> list["AttemptPlan"]:
         )
         for seed in config.collection_seeds(iteration)
     ]
-
-
-def _fingerprint(policy: Path) -> str:
-    from recap.policies.checkpoint import policy_fingerprint
-
-    return policy_fingerprint(policy)

@@ -23,6 +23,7 @@ from recap.core.intervals import (
     successes_per_hour,
     wilson_interval,
 )
+from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import Progress, ProgressFactory
 from recap.project import Project
 
@@ -100,7 +101,7 @@ def run(
     seeds = list(config.evaluation_seeds())
     results = _roll_out(config, folder, seeds, settings.indicator, progress("evaluate"))
     content: dict[str, Any] = {
-        "policy": {"path": project.relative(folder), "fingerprint": _fingerprint(folder)},
+        "policy": {"path": project.relative(folder), "fingerprint": policy_fingerprint(folder)},
         "indicator": settings.indicator,
         "guidance": read_json(folder / "config.json")["guidance_scale"],
         "control_rate_hz": _control_rate_hz(),
@@ -209,9 +210,3 @@ def _control_rate_hz() -> int:
     from envs.tabletop import CONTROL_RATE_HZ
 
     return CONTROL_RATE_HZ
-
-
-def _fingerprint(policy: Path) -> str:
-    from recap.policies.checkpoint import policy_fingerprint
-
-    return policy_fingerprint(policy)

@@ -213,20 +213,14 @@ def _frames(trainset: "Trainset", columns: "Mapping[str, NDArray[Any]]") -> "pd.
 
 
 def _newest_autonomous_frames(trainset: "Trainset") -> "NDArray[np.bool_]":
-    """Find the frames that set each task's threshold.
-
-    They are the policy's own frames of the newest lap in which the task was attempted; a task
-    that was only ever demonstrated is measured by its demonstrations.
-    """
     import numpy as np
 
-    task_index, is_correction = trainset.task_index(), trainset.is_correction()
-    lap = np.array([e.info.iteration for e in trainset.episodes])[trainset.episode_index()]
-    newest = np.zeros(len(trainset), dtype=bool)
-    for task in np.unique(task_index):
-        own = (task_index == task) & ~is_correction
-        newest |= own & (lap == lap[own].max())
-    return newest
+    from recap.core.advantages import sets_threshold
+
+    laps = np.array([episode.info.iteration for episode in trainset.episodes])
+    return sets_threshold(
+        trainset.task_index(), laps[trainset.episode_index()], trainset.is_correction()
+    )
 
 
 def _require_belonging(

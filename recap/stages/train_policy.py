@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.files import content_hash, read_json
 from recap.metrics import open_metrics
 from recap.policies.config import PolicyShape, PolicyTrainingConfig
+from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import ProgressFactory
 from recap.project import Project
 
@@ -43,10 +44,15 @@ class TrainPolicyReport:
     frames: int
     steps: int
     final_loss: float
+    loss_gap: float | None
+    """How much the loss rises when the indicators are flipped; None where there are none."""
+
+    warnings: tuple[str, ...]
 
     def headline(self) -> str:
         """Say what the policy was trained on and where its loss ended."""
-        return f"{self.steps} steps on {self.frames} frames, loss {self.final_loss:.4f}"
+        told = "" if self.loss_gap is None else f", {self.loss_gap:+.4f} with indicators flipped"
+        return f"{self.steps} steps on {self.frames} frames, loss {self.final_loss:.4f}{told}"
 
 
 def run(
@@ -57,6 +63,8 @@ def run(
     progress: ProgressFactory,
 ) -> TrainPolicyReport:
     """Train the policy of one lap, from the pre-trained one."""
+    from recap.policies.checkpoint import load_policy
+    from recap.policies.conditioning import conditioning_gap
     from recap.policies.training import train_policy
     from recap.trainsets import gather
 
@@ -67,7 +75,7 @@ def run(
     base = None
     if iteration is not None:
         base = project.starting_point(config.base) / "policy"
-        inputs["base"] = _fingerprint(base)
+        inputs["base"] = policy_fingerprint(base)
     advantages = None if iteration == 0 else project.advantages(iteration)
     if advantages is not None:
         inputs[project.relative(advantages)] = content_hash(advantages)
@@ -93,12 +101,15 @@ def run(
             statistics=read_json(project.statistics),
             progress=on_progress,
         )
+    gap = None if advantages is None else conditioning_gap(load_policy(destination), frames)
     return TrainPolicyReport(
         inputs=inputs,
-        outputs={project.relative(destination): _fingerprint(destination)},
+        outputs={project.relative(destination): policy_fingerprint(destination)},
         frames=len(frames.state),
         steps=settings.steps,
         final_loss=report.metrics["flow_loss"],
+        loss_gap=None if gap is None else gap.loss_gap,
+        warnings=() if gap is None else tuple(gap.warnings()),
     )
 
 
@@ -128,9 +139,3 @@ def _frames(
         tasks=[episode.info.task for episode in trainset.episodes],
         indicator=np.where(is_positive, POSITIVE, NEGATIVE).astype(np.int8),
     )
-
-
-def _fingerprint(policy: Path) -> str:
-    from recap.policies.checkpoint import policy_fingerprint
-
-    return policy_fingerprint(policy)

@@ -10,7 +10,6 @@ from recap.core.returns import (
     episode_rewards,
     monte_carlo_returns,
     normalise,
-    task_scales,
 )
 
 
@@ -78,13 +77,6 @@ def test_normalised_rewards_telescope_into_normalised_returns():
     np.testing.assert_allclose(returns[:-1] - returns[1:], rewards[:-1])
 
 
-def test_each_task_is_scaled_by_its_own_longest_episode():
-    scales = task_scales([3, 9, 4], ["push", "lift", "push"], failure_penalty_fraction=0.25)
-    assert list(scales) == ["lift", "push"]
-    assert scales["push"] == ReturnScale(max_steps=4, failure_penalty_fraction=0.25)
-    assert scales["lift"].normaliser == 11.25
-
-
 def test_an_episode_longer_than_its_scale_is_refused():
     with pytest.raises(ValueError, match="11 frames does not fit a scale of at most 10 frames"):
         ReturnScale(max_steps=10).rewards(11, outcome_is_success=True)
@@ -105,5 +97,3 @@ def test_impossible_lengths_penalties_and_normalisers_are_refused():
         episode_rewards(3, outcome_is_success=True, failure_penalty=-1.0)
     with pytest.raises(ValueError, match="normaliser must be above zero, got 0"):
         normalise(np.zeros(2), normaliser=0.0)
-    with pytest.raises(ValueError, match="zip"):
-        task_scales([3], ["push", "lift"], failure_penalty_fraction=0.25)

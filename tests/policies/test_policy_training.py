@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from data.errors import CheckpointError, ConfigError
-from recap.policies.checkpoint import load_policy, policy_fingerprint, statistics_of
+from recap.policies.checkpoint import load_policy, statistics_of
 from recap.policies.conditioning import ConditioningGap, conditioning_gap
+from recap.policies.fingerprint import policy_fingerprint
 from recap.policies.training import learning_rate_at, train_policy
 
 
@@ -185,10 +186,8 @@ def test_a_conditioning_that_works_the_wrong_way_round_is_reported():
         flipped_loss=0.4,
         untold_loss=0.45,
         action_difference=0.3,
-        negatives_per_positive=2.2,
     )
 
     assert [warning.split(":")[0].split(" (")[0] for warning in gap.warnings()] == [
         "The conditioning is not learned",
-        "There are 2.2 negative frames for every positive one. Raise advantage.positive_fraction.",
     ]

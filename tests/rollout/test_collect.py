@@ -3,7 +3,7 @@ import pytest
 from data.errors import ConfigError
 from data.schema import Source
 from recap.config import RecapConfig, WorldConfig
-from recap.policies.checkpoint import policy_fingerprint
+from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import silent
 from recap.project import Project
 from recap.settings import plain_settings

@@ -3,7 +3,7 @@ import pytest
 from data.errors import ConfigError, FingerprintError
 from data.files import read_json, write_json_atomically
 from recap.config import RecapConfig, WorldConfig
-from recap.policies.checkpoint import policy_fingerprint
+from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import silent
 from recap.project import Project
 from recap.settings import plain_settings
