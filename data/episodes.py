@@ -7,8 +7,6 @@ attempt it was writing and nothing else.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,29 +14,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import lerobot_format as lerobot
-from data.errors import EpisodeError, ProjectError
-from data.files import content_hash, read_json, sweep_partials, whole_folder
-from data.schema import (
-    ACTION_KEY,
-    EPISODE_KEY,
-    PILOT_KEY,
-    POLICY_KEY,
-    STATE_KEY,
-    EpisodeInfo,
-    EpisodeRecord,
-    Layout,
-    is_correction,
+from data.episode_files import (
+    RECAP_PATH,
+    SIDECAR_FIELDS,
+    FrameColumns,
+    check_columns,
+    damaged,
+    episode_hash,
+    record_hash,
+    require_array,
+    write_episode,
+    writing_to,
 )
-from data.statistics import pixel_counts, pixel_statistics, table_statistics
-from data.videos import count_frames, encode_video
+from data.errors import EpisodeError, ProjectError
+from data.files import read_json, sweep_partials, whole_folder
+from data.pictures import Pictures, PictureWriter, picture_digest
+from data.schema import EpisodeInfo, EpisodeRecord, Layout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
-
-RECAP_PATH = "meta/recap.json"
 
 
 class EpisodeStore:
@@ -59,20 +56,41 @@ class EpisodeStore:
                 is not finite, or if what was written does not read back.
             ValueError: If the arrays fit neither each other nor the layout.
         """
-        _check_record(record, self.layout)
+        columns = _columns(record)
+        check_columns(record.info, columns, self.layout)
+        _check_images(record, self.layout)
         destination = self.root / record.info.uid
-        record_hash = _record_hash(record)
         try:
-            with whole_folder(destination) as folder:
-                _write_dataset(folder, record, self.layout, record_hash)
-        except FileExistsError:
-            if self._sidecar(record.info.uid)["record_hash"] != record_hash:
-                message = (
-                    f"{destination} already holds another attempt under the same name. Episodes "
-                    f"are never overwritten: move the folder away, or record with another seed."
+            with writing_to(self.root), whole_folder(destination) as folder:
+                pictures = _write_pictures(folder, record, self.layout)
+                write_episode(
+                    folder,
+                    info=record.info,
+                    columns=columns,
+                    pictures=pictures,
+                    layout=self.layout,
                 )
-                raise EpisodeError(message) from None
+        except FileExistsError:
+            digests = {camera: picture_digest(seen) for camera, seen in record.images.items()}
+            self.require_same(record.info.uid, record_hash(record.info, columns, digests))
         return destination
+
+    def require_same(self, uid: str, fingerprint: str) -> None:
+        """Refuse an attempt whose name is taken, unless it is the very one that has it.
+
+        Args:
+            uid: The name.
+            fingerprint: `record_hash` of the attempt that wants it.
+
+        Raises:
+            EpisodeError: If another attempt has it.
+        """
+        if self._sidecar(uid)["record_hash"] != fingerprint:
+            message = (
+                f"{self.root / uid} already holds another attempt under the same name. Episodes "
+                f"are never overwritten: move the folder away, or record with another seed."
+            )
+            raise EpisodeError(message)
 
     def uids(self) -> list[str]:
         """Return the uids of all episodes, sorted."""
@@ -111,9 +129,10 @@ class EpisodeStore:
         self._sidecar(uid)
         try:
             # Not read_table: it looks for partitions, which triples the time of a small file.
-            return pq.ParquetFile(self.root / uid / lerobot.TABLE_PATH).read(use_threads=False)
+            table = pq.ParquetFile(self.root / uid / lerobot.TABLE_PATH).read(use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.root / uid, str(error)) from error
+            raise damaged(self.root / uid, str(error)) from error
+        return lerobot.with_policy_action(table)
 
     def verify(self, uid: str) -> None:
         """Read every byte of an episode and compare it with what was written.
@@ -125,26 +144,22 @@ class EpisodeStore:
         sidecar = self._sidecar(uid)
         info = _info_in(sidecar, folder)
         try:
-            found = _content_hash(folder, info, self.layout)
+            found = episode_hash(folder, info, self.layout)
             layout = lerobot.layout_of(read_json(folder / lerobot.INFO_PATH))
         except FileNotFoundError as error:
             missing = str(error.filename).removeprefix(f"{folder}/")
-            raise _damaged(folder, f"{missing} is missing") from None
+            raise damaged(folder, f"{missing} is missing") from None
         except (EpisodeError, ProjectError) as error:
-            raise _damaged(folder, str(error)) from error
-        if layout != self.layout:
-            different = [
-                name
-                for name in ("fps", "cameras", "state_names", "action_names", "robot_type")
-                if getattr(layout, name) != getattr(self.layout, name)
-            ]
+            raise damaged(folder, str(error)) from error
+        different = self.layout.differences(layout)
+        if different:
             message = (
                 f"{folder} was recorded with another robot or camera setting than this project "
-                f"has ({', '.join(different)} differ). Move it away; it cannot be merged."
+                f"has: {'; '.join(different)}. Move it away; it cannot be merged."
             )
             raise EpisodeError(message)
         if found != sidecar["content_hash"]:
-            raise _damaged(folder, "its files changed after they were written")
+            raise damaged(folder, "its files changed after they were written")
 
     def sweep_partials(self) -> list[str]:
         """Remove what killed writers left behind and return the names removed."""
@@ -156,149 +171,66 @@ class EpisodeStore:
             message = f"There is no episode '{uid}' in {self.root}."
             raise EpisodeError(message)
         if not (folder / RECAP_PATH).is_file():
-            raise _damaged(folder, f"{RECAP_PATH} is missing")
+            raise damaged(folder, f"{RECAP_PATH} is missing")
         try:
             sidecar = read_json(folder / RECAP_PATH)
         except ProjectError as error:
-            raise _damaged(folder, f"{RECAP_PATH} is not valid JSON") from error
-        expected = {"info", "record_hash", "content_hash", "pixel_counts"}
-        if not isinstance(sidecar, dict) or set(sidecar) != expected:
-            raise _damaged(folder, f"{RECAP_PATH} does not describe an episode")
+            raise damaged(folder, f"{RECAP_PATH} is not valid JSON") from error
+        if not isinstance(sidecar, dict) or set(sidecar) != SIDECAR_FIELDS:
+            raise damaged(folder, f"{RECAP_PATH} does not describe an episode")
         return sidecar
 
 
-def _damaged(folder: Path, reason: str) -> EpisodeError:
-    return EpisodeError(
-        f"{folder} is not a whole episode: {reason}. Move the folder away or delete it; the "
-        f"attempt can then be recorded again."
-    )
+def layout_of_episode(folder: Path) -> Layout:
+    """Return what every frame of one episode holds.
+
+    Raises:
+        EpisodeError: If its description is missing or damaged.
+    """
+    try:
+        return lerobot.layout_of(read_json(folder / lerobot.INFO_PATH))
+    except (EpisodeError, ProjectError) as error:
+        raise damaged(folder, str(error)) from error
 
 
 def _info_in(sidecar: dict[str, Any], folder: Path) -> EpisodeInfo:
     try:
         info = EpisodeInfo.from_json(sidecar["info"])
     except EpisodeError as error:
-        raise _damaged(folder, f"{RECAP_PATH}: {error}") from error
+        raise damaged(folder, f"{RECAP_PATH}: {error}") from error
     if info.uid != folder.name:
-        raise _damaged(folder, f"it holds '{info.uid}', so the folder was renamed or copied")
+        raise damaged(folder, f"it holds '{info.uid}', so the folder was renamed or copied")
     return info
 
 
-def _check_record(record: EpisodeRecord, layout: Layout) -> None:
-    length = record.info.frames
-    expected = {
-        "state": (record.state, np.float32, (length, len(layout.state_names))),
-        "action": (record.action, np.float32, (length, len(layout.action_names))),
-        **{
-            f"images[{camera!r}]": (record.images.get(camera), np.uint8, (length, *size, 3))
-            for camera, size in layout.cameras.items()
-        },
-    }
-    for name, (array, dtype, shape) in expected.items():
-        if array is None or array.dtype != dtype or array.shape != shape:
-            found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-            message = f"{record.info.uid}: {name} must be {dtype.__name__} {shape}, got {found}"
-            raise ValueError(message)
-    if length < 1 or len(record.pilot) != length or set(record.images) != set(layout.cameras):
-        message = f"{record.info.uid}: frames, pilots or cameras do not fit the layout"
-        raise ValueError(message)
-    corrected = sum(is_correction(record.info.source, pilot) for pilot in record.pilot)
-    if corrected != record.info.corrected_frames:
-        message = f"{record.info.uid}: {corrected} corrected frames, the info says otherwise"
-        raise ValueError(message)
-    for name, values in (("state", record.state), ("action", record.action)):
-        if not np.isfinite(values).all():
-            frame = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            message = f"{record.info.uid}: the {name} of frame {frame} is not finite."
-            raise EpisodeError(message)
-
-
-def _write_dataset(folder: Path, record: EpisodeRecord, layout: Layout, record_hash: str) -> None:
-    info = record.info
-    counts = {
-        camera: _write_video(folder, camera, record.images[camera], layout.fps)
-        for camera in layout.cameras
-    }
-    table = _frame_table(record, layout)
-    lerobot.write_table(table, folder / lerobot.TABLE_PATH)
-    if not pq.ParquetFile(folder / lerobot.TABLE_PATH).read(use_threads=False).equals(table):
-        raise _damaged(folder, "the table does not read back as written")
-    statistics = {
-        **{
-            layout.image_key(camera): pixel_statistics(counted, frames=info.frames)
-            for camera, counted in counts.items()
-        },
-        **table_statistics({k: lerobot.column_of(table, k) for k in lerobot.MEASURED_KEYS}),
-    }
-    row = lerobot.episode_row(
-        layout, number=0, task=info.task, rows=range(info.frames), statistics=statistics
-    )
-    lerobot.write_episodes([row], folder)
-    lerobot.write_tasks([info.task], folder)
-    lerobot.write_json(statistics, folder / lerobot.STATS_PATH)
-    described = lerobot.dataset_info(layout, episodes=1, frames=info.frames, tasks=1)
-    lerobot.write_json(described, folder / lerobot.INFO_PATH)
-    sidecar = {
-        "info": info.to_json(),
-        "record_hash": record_hash,
-        "content_hash": _content_hash(folder, info, layout),
-        "pixel_counts": {camera: counted.tolist() for camera, counted in counts.items()},
-    }
-    lerobot.write_json(sidecar, folder / RECAP_PATH)
-
-
-def _write_video(
-    folder: Path, camera: str, frames: NDArray[np.uint8], fps: int
-) -> NDArray[np.int64]:
-    """Encode one camera, make sure that no frame is missing, and count the recorded pixels.
-
-    Decoding here would double the cost of recording; training decodes every frame anyway.
-    """
-    path = folder / lerobot.video_path(camera, 0)
-    path.parent.mkdir(parents=True)
-    encode_video(path, frames, fps=fps)
-    written = count_frames(path)
-    if written != len(frames):
-        raise _damaged(folder, f"{path.name} of '{camera}' has {written} frames")
-    return pixel_counts(frames)
-
-
-def _frame_table(record: EpisodeRecord, layout: Layout) -> pa.Table:
-    length = record.info.frames
-    steps = np.arange(length)
-    zeros = np.zeros(length, dtype=np.int64)
-    return lerobot.frame_table(
-        vectors={STATE_KEY: record.state, ACTION_KEY: record.action},
-        strings={
-            PILOT_KEY: [pilot.value for pilot in record.pilot],
-            EPISODE_KEY: [record.info.uid] * length,
-            POLICY_KEY: [record.info.policy_id] * length,
-        },
-        numbers={
-            "timestamp": steps / layout.fps,
-            "frame_index": steps,
-            "episode_index": zeros,
-            "index": steps,
-            "task_index": zeros,
-        },
+def _columns(record: EpisodeRecord) -> FrameColumns:
+    asked = record.policy_action
+    return FrameColumns(
+        state=record.state,
+        action=record.action,
+        policy_action=np.full_like(record.action, np.nan) if asked is None else asked,
+        pilot=record.pilot,
     )
 
 
-def _content_hash(folder: Path, info: EpisodeInfo, layout: Layout) -> str:
-    videos = [lerobot.video_path(camera, 0) for camera in sorted(layout.cameras)]
-    paths = [lerobot.INFO_PATH, lerobot.TABLE_PATH, *videos]
-    files = content_hash(*(folder / path for path in paths))
-    return hashlib.sha256(f"{_canonical(info)}\n{files}".encode()).hexdigest()
+def _check_images(record: EpisodeRecord, layout: Layout) -> None:
+    for camera, size in layout.cameras.items():
+        name = f"{record.info.uid}: images[{camera!r}]"
+        expected = (record.info.frames, *size, 3)
+        require_array(name, record.images.get(camera), np.uint8, expected)
+    if set(record.images) != set(layout.cameras):
+        message = f"{record.info.uid}: the cameras do not fit the layout"
+        raise ValueError(message)
 
 
-def _record_hash(record: EpisodeRecord) -> str:
-    digest = hashlib.sha256(f"{_canonical(record.info)}\n{','.join(record.pilot)}\n".encode())
-    for camera in sorted(record.images):
-        digest.update(np.ascontiguousarray(record.images[camera]))
-    digest.update(np.ascontiguousarray(record.state))
-    digest.update(np.ascontiguousarray(record.action))
-    return digest.hexdigest()
-
-
-def _canonical(info: EpisodeInfo) -> str:
-    return json.dumps(info.to_json(), sort_keys=True)
+def _write_pictures(folder: Path, record: EpisodeRecord, layout: Layout) -> dict[str, Pictures]:
+    written = {}
+    for camera, size in layout.cameras.items():
+        writer = PictureWriter(folder, camera, size=size, fps=layout.fps)
+        try:
+            for pixels in np.ascontiguousarray(record.images[camera]):
+                writer.add(pixels)
+            written[camera] = writer.close()
+        finally:
+            writer.abandon()
+    return written

@@ -31,3 +31,11 @@ class CheckpointError(RecapError):
 
 class FingerprintError(RecapError):
     """Inputs that were not made from one another."""
+
+
+class DeviceError(RecapError):
+    """A robot, camera or teleoperator that cannot be reached, or was lost."""
+
+
+class PolicyUnreachableError(RecapError):
+    """A policy on another machine that does not answer in time."""

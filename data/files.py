@@ -78,39 +78,62 @@ def whole_file(destination: Path) -> Iterator[Path]:
     _sync(destination.parent)
 
 
+class PartialFolder:
+    """A folder in the making, in ``parent/.partial/<name>.<pid>.<serial>``.
+
+    It is locked as long as its process lives, so that `sweep_partials` can tell a writer at work
+    from one that was killed: the kernel drops a lock with its process. Call `rename` or `discard`.
+    """
+
+    def __init__(self, parent: Path, name: str) -> None:
+        """Make the folder, after removing what killed writers of the same name left behind."""
+        nursery = parent / PARTIAL_FOLDER
+        nursery.mkdir(parents=True, exist_ok=True)
+        self.path = nursery / f"{name}.{os.getpid()}.{next(_serial)}"
+        with locked(nursery):
+            _remove_dead_folders(nursery, f"{name}.*")
+            self.path.mkdir()
+            self._handle = os.open(self.path, os.O_RDONLY)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+
+    def rename(self, destination: Path) -> None:
+        """Flush the folder to the disk and put it in its place.
+
+        Raises:
+            FileExistsError: If ``destination`` exists. It is unchanged.
+        """
+        _sync_folder(self.path)
+        try:
+            self.path.rename(destination)
+        except OSError as error:
+            if destination.exists():
+                raise FileExistsError(destination) from error
+            raise
+        _sync(destination.parent)
+
+    def discard(self) -> None:
+        """Remove what was not renamed, and give the lock back. To call it twice is harmless."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
 @contextmanager
 def whole_folder(destination: Path) -> Iterator[Path]:
     """Yield an empty temporary folder; rename it to ``destination`` on success.
-
-    The temporary folder is ``destination.parent/.partial/<name>.<pid>.<serial>``, locked while it
-    is written, so that `sweep_partials` can tell a writer at work from one that was killed.
 
     Raises:
         FileExistsError: If ``destination`` exists, before or after the writing. It is unchanged.
     """
     if destination.exists():
         raise FileExistsError(destination)
-    nursery = destination.parent / PARTIAL_FOLDER
-    nursery.mkdir(parents=True, exist_ok=True)
-    with _lock(nursery):
-        _remove_dead_folders(nursery, f"{destination.name}.*")
-        partial = nursery / f"{destination.name}.{os.getpid()}.{next(_serial)}"
-        partial.mkdir()
-        handle = os.open(partial, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    partial = PartialFolder(destination.parent, destination.name)
     try:
-        yield partial
-        _sync_folder(partial)
-        try:
-            partial.rename(destination)
-        except OSError as error:
-            if destination.exists():
-                raise FileExistsError(destination) from error
-            raise
-        _sync(destination.parent)
+        yield partial.path
+        partial.rename(destination)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(handle)
+        partial.discard()
 
 
 def sweep_partials(parent: Path) -> list[str]:
@@ -121,8 +144,19 @@ def sweep_partials(parent: Path) -> list[str]:
     nursery = parent / PARTIAL_FOLDER
     if not nursery.is_dir():
         return []
-    with _lock(nursery):
+    with locked(nursery):
         return _remove_dead_folders(nursery, "*")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same out, for the few moments it takes."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def content_hash(*paths: Path) -> str:
@@ -147,16 +181,6 @@ def _file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _remove_dead_folders(nursery: Path, pattern: str) -> list[str]:
     """Remove the folders nobody holds a lock on. The kernel drops a lock with its process."""
     removed = []
@@ -179,11 +203,12 @@ def _remove_dead_folders(nursery: Path, pattern: str) -> list[str]:
 def _remove_dead_temporaries(destination: Path) -> None:
     for leftover in destination.parent.glob(f".{destination.stem}.*.*{destination.suffix}"):
         process_id = leftover.name.removeprefix(f".{destination.stem}.").split(".")[0]
-        if process_id.isdecimal() and not _is_alive(int(process_id)):
+        if process_id.isdecimal() and not is_alive(int(process_id)):
             leftover.unlink(missing_ok=True)
 
 
-def _is_alive(process_id: int) -> bool:
+def is_alive(process_id: int) -> bool:
+    """Say whether a process of this machine is running."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

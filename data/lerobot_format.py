@@ -22,6 +22,7 @@ from data.schema import (
     EPISODE_KEY,
     IMAGE_PREFIX,
     PILOT_KEY,
+    POLICY_ACTION_KEY,
     POLICY_KEY,
     STATE_KEY,
     Layout,
@@ -44,11 +45,11 @@ TASKS_PATH = "meta/tasks.parquet"
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 TABLE_PATH = "data/chunk-000/file-000.parquet"
 
-VECTOR_KEYS = (STATE_KEY, ACTION_KEY)
+VECTOR_KEYS = (STATE_KEY, ACTION_KEY, POLICY_ACTION_KEY)
 STRING_KEYS = (PILOT_KEY, EPISODE_KEY, POLICY_KEY)
 NUMBER_KEYS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
-MEASURED_KEYS = (*VECTOR_KEYS, *NUMBER_KEYS)
-"""Columns of the table that have statistics."""
+MEASURED_KEYS = (STATE_KEY, ACTION_KEY, *NUMBER_KEYS)
+"""Columns of the table that have statistics. What the policy asked for is mostly unknown."""
 
 
 def video_path(camera: str, number: int) -> str:
@@ -114,15 +115,26 @@ def frame_table(
     """
     columns: dict[str, pa.Array] = {}
     for key in VECTOR_KEYS:
-        flat = pa.array(np.ascontiguousarray(vectors[key], dtype=np.float32).reshape(-1))
-        width = vectors[key].shape[1]
-        # LeRobot stores a vector of one component as a plain number.
-        columns[key] = flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
+        columns[key] = _vector_column(vectors[key])
     for key in STRING_KEYS:
         columns[key] = pa.array(strings[key], type=pa.string())
     for key in NUMBER_KEYS:
         columns[key] = pa.array(numbers[key].astype(_number_type(key)))
-    return pa.table(columns).replace_schema_metadata({"huggingface": _hugging_face(vectors)})
+    widths = {key: values.shape[1] for key, values in vectors.items()}
+    return pa.table(columns).replace_schema_metadata({"huggingface": _hugging_face(widths)})
+
+
+def with_policy_action(table: pa.Table) -> pa.Table:
+    """Complete the table of an episode from before `POLICY_ACTION_KEY`: nobody asked the policy."""
+    if POLICY_ACTION_KEY in table.column_names:
+        return table
+    widths = {key: column_of(table, key).shape[1] for key in (STATE_KEY, ACTION_KEY)}
+    widths[POLICY_ACTION_KEY] = widths[ACTION_KEY]
+    unknown = np.full((table.num_rows, widths[ACTION_KEY]), np.nan, dtype=np.float32)
+    position = table.column_names.index(ACTION_KEY) + 1
+    like_action = _vector_column(unknown).cast(table.schema.field(ACTION_KEY).type)
+    completed = table.add_column(position, POLICY_ACTION_KEY, like_action)
+    return completed.replace_schema_metadata({"huggingface": _hugging_face(widths)})
 
 
 def column_of(table: pa.Table, key: str) -> NDArray[Any]:
@@ -215,9 +227,17 @@ def _features(layout: Layout) -> dict[str, Any]:
         },
         STATE_KEY: _vector_feature(layout.state_names),
         ACTION_KEY: _vector_feature(layout.action_names),
+        POLICY_ACTION_KEY: _vector_feature(layout.action_names),
         **{key: {"dtype": "string", "shape": [1], "names": None} for key in STRING_KEYS},
         **{key: {"dtype": _number_type(key), "shape": [1], "names": None} for key in NUMBER_KEYS},
     }
+
+
+def _vector_column(values: NDArray[np.float32]) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    width = values.shape[1]
+    # LeRobot stores a vector of one component as a plain number.
+    return flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
 
 
 def _vector_feature(names: Sequence[str]) -> dict[str, Any]:
@@ -247,7 +267,7 @@ def _number_type(key: str) -> str:
     return "float32" if key == "timestamp" else "int64"
 
 
-def _hugging_face(vectors: Mapping[str, NDArray[np.float32]]) -> str:
+def _hugging_face(widths: Mapping[str, int]) -> str:
     """Describe the columns for the ``datasets`` library, which LeRobot reads them with."""
 
     def value(dtype: str) -> dict[str, Any]:
@@ -255,9 +275,8 @@ def _hugging_face(vectors: Mapping[str, NDArray[np.float32]]) -> str:
 
     features: dict[str, Any] = {}
     for key in VECTOR_KEYS:
-        width = vectors[key].shape[1]
-        many = {"feature": value("float32"), "length": width, "_type": "List"}
-        features[key] = value("float32") if width == 1 else many
+        many = {"feature": value("float32"), "length": widths[key], "_type": "List"}
+        features[key] = value("float32") if widths[key] == 1 else many
     features |= {key: value("string") for key in STRING_KEYS}
     features |= {key: value(_number_type(key)) for key in NUMBER_KEYS}
     return json.dumps({"info": {"features": features}})

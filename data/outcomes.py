@@ -61,7 +61,7 @@ class Judgement:
     """Who judged: a person's name, or the simulator's."""
 
     verdict: Outcome
-    """Success or failure."""
+    """Success, failure, or to be left out."""
 
     note: str
     """What the rater wanted to add, possibly nothing."""

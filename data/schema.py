@@ -7,6 +7,7 @@ LeRobotDataset (format v3.0)::
     observation.images.<cam>   video    (H, W, 3) uint8 RGB, H.264, one file per camera
     observation.state          float32  (S,)      as the robot reports it
     action                     float32  (A,)      as commanded, not as reached
+    recap.policy_action        float32  (A,)      as the policy asked, unlimited; NaN: not asked
     recap.pilot                string   ()        policy | expert | teleoperator
     recap.episode_uid          string   ()        the same in every frame, survives merging
     recap.policy_id            string   ()        "" where no policy took part
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import ConfigError, EpisodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 IMAGE_PREFIX = "observation.images."
 STATE_KEY = "observation.state"
 ACTION_KEY = "action"
+POLICY_ACTION_KEY = "recap.policy_action"
 PILOT_KEY = "recap.pilot"
 EPISODE_KEY = "recap.episode_uid"
 POLICY_KEY = "recap.policy_id"
@@ -59,18 +61,27 @@ class Source(StrEnum):
 
 
 class Ending(StrEnum):
-    """How an episode ended. A time limit says nothing about success."""
+    """How an episode ended. A time limit says nothing about success.
+
+    An interrupted episode lost its robot or a camera, or its recording was cut. It is kept, and
+    never trained on unless asked for.
+    """
 
     TERMINATED = "terminated"
     TIME_LIMIT = "time_limit"
     STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
 
 
 class Outcome(StrEnum):
-    """The judgement of an episode. An episode without one is unjudged, not failed."""
+    """The judgement of an episode. An episode without one is unjudged, not failed.
+
+    A discarded one is neither a success nor a failure: it is left out of training.
+    """
 
     SUCCESS = "success"
     FAILURE = "failure"
+    DISCARD = "discard"
 
 
 class Indicator(StrEnum):
@@ -118,6 +129,50 @@ class Layout:
         """Return the dataset key of a camera."""
         return IMAGE_PREFIX + camera
 
+    def differences(self, now: Layout) -> list[str]:
+        """Say in words what is different in another layout, thing by thing."""
+        told = [
+            f"{name} was {getattr(self, name)}, is {getattr(now, name)}"
+            for name in ("fps", "robot_type")
+            if getattr(self, name) != getattr(now, name)
+        ]
+        for camera in sorted(self.cameras.keys() | now.cameras.keys()):
+            before, after = self.cameras.get(camera), now.cameras.get(camera)
+            if before != after:
+                told.append(f"camera '{camera}' was {_size(before)}, is {_size(after)}")
+        for kind in ("state_names", "action_names"):
+            old, new = getattr(self, kind), getattr(now, kind)
+            if old != new:
+                told.append(f"{kind} were {', '.join(old)}, are {', '.join(new)}")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Layout:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: If a field is missing or has another type, or a value it cannot have.
+        """
+        try:
+            return cls(
+                fps=int(content["fps"]),
+                cameras={name: (int(h), int(w)) for name, (h, w) in content["cameras"].items()},
+                state_names=tuple(content["state_names"]),
+                action_names=tuple(content["action_names"]),
+                robot_type=str(content["robot_type"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = f"a layout has no usable {error}"
+            raise ConfigError(message) from error
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return "absent" if size is None else f"{size[0]}x{size[1]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeInfo:
@@ -129,8 +184,8 @@ class EpisodeInfo:
     task: str
     """The instruction in words."""
 
-    seed: int
-    """Seed of the world at reset."""
+    seed: int | None
+    """Seed of the world at reset; None where the world cannot be seeded, as a real one."""
 
     source: Source
     """Demonstration or rollout."""
@@ -199,8 +254,12 @@ class EpisodeRecord:
     action: NDArray[np.float32]
     """``(T, A)`` commanded actions."""
 
-    pilot: list[Pilot]
+    pilot: Sequence[Pilot]
     """Who was in control, frame by frame."""
+
+    policy_action: NDArray[np.float32] | None = None
+    """``(T, A)`` what the policy asked for, or would have done, before any limit was applied. NaN
+    in the frames in which nobody asked it; None if nobody ever did."""
 
 
 def is_correction(source: Source, pilot: Pilot) -> bool:

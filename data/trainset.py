@@ -117,9 +117,11 @@ class Trainset:
         Raises:
             UnjudgedError: If an episode has no outcome.
             EpisodeError: If an episode is damaged, or there are none.
+            ValueError: If an episode is discarded: it has no place in a training set.
         """
         chosen = sorted(set(uids))
         _require_outcomes(store, outcomes, chosen)
+        _require_none_discarded(outcomes, chosen)
         for uid in chosen:
             store.verify(uid)
         members = [
@@ -193,6 +195,14 @@ def _require_outcomes(
             f"out with `--skip_unjudged=true`."
         )
         raise UnjudgedError(message)
+
+
+def _require_none_discarded(outcomes: Mapping[str, Outcome], uids: Sequence[str]) -> None:
+    discarded = [uid for uid in uids if outcomes[uid] is Outcome.DISCARD]
+    if discarded:
+        # Everything after this asks "success or not?", and would take it for a failure.
+        message = f"discarded episodes cannot be merged: {', '.join(discarded)}"
+        raise ValueError(message)
 
 
 def _fingerprint(members: Sequence[Member], statistics: Path | None) -> str:

@@ -7,6 +7,7 @@ cheap for the tools that read single frames.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from data.errors import EpisodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,28 +31,58 @@ CONSTANT_RATE_FACTOR = 18
 PRESET = "ultrafast"
 
 
-def encode_video(path: Path, frames: NDArray[np.uint8], *, fps: int) -> None:
-    """Write ``(T, H, W, 3)`` RGB frames, frame ``t`` at exactly ``t / fps`` seconds.
+class VideoWriter:
+    """Writes RGB frames one by one, frame ``t`` at exactly ``t / fps`` seconds.
 
-    The same frames give the same bytes: one thread, no time stamps of the day.
+    The same frames give the same bytes: one thread, no time stamps of the day. A disk that is
+    full, or any other failure to write, is an `OSError`.
     """
-    height, width = frames.shape[1:3]
-    options = {
-        "preset": PRESET,
-        "crf": str(CONSTANT_RATE_FACTOR),
-        "g": str(KEYFRAME_INTERVAL),
-        "threads": "1",
-    }
-    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMAT
-        convert = VideoReformatter()  # one for all frames: it keeps its tables
-        for number, pixels in enumerate(frames):
+
+    def __init__(self, path: Path, *, size: tuple[int, int], fps: int) -> None:
+        """Open the file for frames of ``size``, (height, width) in pixels."""
+        options = {
+            "preset": PRESET,
+            "crf": str(CONSTANT_RATE_FACTOR),
+            "g": str(KEYFRAME_INTERVAL),
+            "threads": "1",
+        }
+        self._frames = 0
+        self._fps = fps
+        self._convert = VideoReformatter()  # one for all frames: it keeps its tables
+        with _os_errors():
+            self._container = av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"})
+            self._stream = self._container.add_stream("libx264", rate=fps, options=options)
+            self._stream.height, self._stream.width = size
+            self._stream.pix_fmt = PIXEL_FORMAT
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Encode the next ``(H, W, 3)`` frame."""
+        with _os_errors():
             image = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame = convert.reformat(image, format=PIXEL_FORMAT)
-            frame.pts, frame.time_base = number, Fraction(1, fps)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            frame = self._convert.reformat(image, format=PIXEL_FORMAT)
+            frame.pts, frame.time_base = self._frames, Fraction(1, self._fps)
+            self._container.mux(self._stream.encode(frame))
+        self._frames += 1
+
+    def close(self) -> None:
+        """Write what the encoder still holds back, and the index of the file."""
+        with _os_errors():
+            self._container.mux(self._stream.encode())
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that nobody wants any more."""
+        with suppress(OSError), _os_errors():
+            self._container.close()
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Let FFmpeg's failures to write be what they are everywhere else."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
 
 
 def count_frames(path: Path) -> int:

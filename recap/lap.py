@@ -77,7 +77,11 @@ def read_lap(config: "RecapConfig", project: Project, *, number: int) -> Lap:
     is_pretrained_here = number == 0 and config.base is None
     parts = (None, number) if is_pretrained_here else (number,)
     trainset = gather(
-        project, iteration=number, base=config.base, skip_unjudged=config.skip_unjudged
+        project,
+        iteration=number,
+        base=config.base,
+        skip_unjudged=config.skip_unjudged,
+        include_interrupted=config.include_interrupted,
     )
     marks = None
     if number > 0 or is_pretrained_here:

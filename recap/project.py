@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from draccus import cfgparsing
 
 from data.errors import CheckpointError, ProjectError
-from data.files import whole_file
+from data.files import is_alive, locked, whole_file
 
 SETTINGS_FILE: Final = "project.yaml"
 WEIGHTS_FILE: Final = "model.safetensors"
+LOCK_FILE: Final = ".lock"
 
 MAY_CHANGE: Final = frozenset(
-    {"project", "iteration", "iterations", "workers", "wandb", "skip_unjudged"}
+    {
+        *("project", "iteration", "iterations", "workers", "wandb"),
+        *("skip_unjudged", "include_interrupted"),
+        *("robot", "teleop", "session", "remote", "safety", "alignment", "controls", "execution"),
+    }
 )
 """Settings that may differ when a project is opened again: none of them changes a result that is
 already there."""
@@ -116,6 +121,11 @@ class Project:
         return self.folder / "episodes"
 
     @property
+    def layout(self) -> Path:
+        """What every frame holds: cameras, names and rate, fixed by the first recording."""
+        return self.folder / "layout.json"
+
+    @property
     def outcomes(self) -> Path:
         """The append-only judgements."""
         return self.folder / "outcomes.db"
@@ -157,6 +167,10 @@ class Project:
     def advantages(self, iteration: int | None) -> Path:
         """The marked frames of a lap."""
         return self.lap(iteration) / "advantages.parquet"
+
+    def sessions(self, iteration: int) -> Path:
+        """How each session with a robot went."""
+        return self.lap(iteration) / "sessions"
 
     def policy(self, iteration: int | None) -> Path:
         """The policy of a lap, a LeRobot ``pretrained_model`` folder."""
@@ -201,26 +215,58 @@ class Project:
         return folder
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Keep a second command out of the project while one is at work in it.
+    def at_work(self, *, is_shared: bool = False) -> Iterator[None]:
+        """Keep other commands out of the project while one is at work in it.
+
+        Args:
+            is_shared: Whether others that share may be at work too, as sessions that record may.
+                What trains needs the project for itself.
 
         Raises:
-            ProjectError: If another process is at work here.
+            ProjectError: If another process is at work here, and one of the two does not share.
         """
-        with (self.folder / ".lock").open("a+", encoding="utf-8") as lock:
+        kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+        with (self.folder / LOCK_FILE).open("a+", encoding="utf-8") as lock:
+            with locked(self.folder):
+                at_work = _processes(lock)
+                try:
+                    fcntl.flock(lock, kind | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise _busy(self.folder, at_work) from error
+                others = [process for process in at_work if is_shared and is_alive(process)]
+                _note(lock, [*others, os.getpid()])
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                message = (
-                    f"Process {lock.read().strip()} is at work in {self.folder}. "
-                    f"Wait for it to end, or stop it."
-                )
-                raise ProjectError(message) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+                yield
+            finally:
+                with locked(self.folder):
+                    others = _processes(lock)
+                    if os.getpid() in others:
+                        others.remove(os.getpid())
+                    _note(lock, others)
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _processes(lock: TextIO) -> list[int]:
+    """Who is at work, and who was killed at work: a lock goes with its process, a note stays."""
+    lock.seek(0)
+    return [int(word) for word in lock.read().split() if word.isdecimal()]
+
+
+def _note(lock: TextIO, processes: Sequence[int]) -> None:
+    lock.truncate(0)
+    lock.write(" ".join(map(str, processes)))
+    lock.flush()
+
+
+def _busy(folder: Path, noted: Sequence[int]) -> ProjectError:
+    # Children keep the lock of a process that was killed: then its own note is all there is.
+    alive = sorted({process for process in noted if is_alive(process)}) or sorted(set(noted))
+    names = " and ".join(map(str, alive))
+    if len(alive) > 1:
+        return ProjectError(
+            f"Processes {names} are at work in {folder}. Wait for them to end, or stop them."
+        )
+    return ProjectError(f"Process {names} is at work in {folder}. Wait for it to end, or stop it.")
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""Which episodes a lap trains on, what was seen in them, and what they were worth."""
+"""The episodes of a project: which a lap trains on, what was seen in them, what they were worth."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.episodes import EpisodeStore
-from data.files import whole_file
+from data.episodes import EpisodeStore, layout_of_episode
+from data.errors import ConfigError, ProjectError
+from data.files import locked, read_json, whole_file, write_json_atomically
 from data.frames import FrameCache
 from data.outcomes import OutcomeStore
-from data.schema import Outcome
+from data.schema import Ending, EpisodeInfo, Layout, Outcome
 from data.trainset import Trainset
 from recap.core.returns import ReturnScale
 from recap.progress import ProgressFactory
@@ -29,17 +31,73 @@ class PerEpisode(Protocol):
         ...
 
 
+def fix_layout(project: Project, layout: Layout) -> None:
+    """Write down what every frame of the project holds, or check it against what is there.
+
+    Raises:
+        ProjectError: If the project was recorded with another robot or camera setting.
+    """
+    with locked(project.folder):
+        fixed = _find_layout(project)
+        different = [] if fixed is None else fixed.differences(layout)
+        if different:
+            message = (
+                f"{project.folder} was recorded with another robot or camera setting: "
+                f"{'; '.join(different)}. Only episodes that are alike can be merged: go back to "
+                f"that setting, or begin a new project with --project=..."
+            )
+            raise ProjectError(message)
+        if not project.layout.exists():
+            write_json_atomically(project.layout, layout.to_json())
+
+
+def recorded_layout(project: Project) -> Layout:
+    """Return what every frame of the project holds.
+
+    Raises:
+        ProjectError: If nothing was recorded yet, or the file that says so is damaged.
+        EpisodeError: If the project is older than that file, and its first episode is damaged.
+    """
+    layout = _find_layout(project)
+    if layout is None:
+        message = (
+            f"No attempt was recorded yet in {project.folder}. Record some with "
+            f"`recap collect --project={project.folder}`."
+        )
+        raise ProjectError(message)
+    return layout
+
+
+def _find_layout(project: Project) -> Layout | None:
+    if project.layout.exists():
+        try:
+            return Layout.from_json(read_json(project.layout))
+        except ConfigError as error:
+            message = f"{project.layout} is damaged: {error}. Restore it, or delete it."
+            raise ProjectError(message) from error
+    # Projects from before that file have the layout in their episodes alone.
+    first = next(iter(sorted(project.episodes.glob("[!.]*/"))), None)
+    return None if first is None else layout_of_episode(first)
+
+
 def open_store(project: Project) -> EpisodeStore:
-    """Open the project's episodes."""
+    """Open the project's episodes; the tabletop's are meant where none was recorded yet."""
     from envs.tabletop import LAYOUT
 
-    return EpisodeStore(project.episodes, LAYOUT)
+    return EpisodeStore(project.episodes, _find_layout(project) or LAYOUT)
 
 
 def gather(
-    project: Project, *, iteration: int | None, base: Path | None, skip_unjudged: bool
+    project: Project,
+    *,
+    iteration: int | None,
+    base: Path | None,
+    skip_unjudged: bool,
+    include_interrupted: bool = False,
 ) -> Trainset:
     """Merge every episode up to a lap into its training set, or open it if it is there.
+
+    Discarded episodes are left out. They do not count as unjudged, nor do interrupted ones.
 
     Normalisation must not move between laps, or what the pre-trained models learned would not
     fit: the statistics are the base's, else the demonstrations', and are frozen in the project.
@@ -49,32 +107,47 @@ def gather(
         iteration: The newest lap that counts; None, pre-training, means the demonstrations.
         base: The base that the laps start from; None if this project pre-trains its own.
         skip_unjudged: Leave out episodes without an outcome instead of refusing them.
+        include_interrupted: Take the interrupted episodes that somebody judged.
 
     Raises:
         UnjudgedError: If an episode has no outcome and ``skip_unjudged`` is false.
+        ProjectError: If nothing was recorded yet.
     """
+    choice = _Choice(skip_unjudged=skip_unjudged, include_interrupted=include_interrupted)
     if not project.statistics.exists():
         given = None if base is None else base / STATISTICS_OF_BASE
         if given is None or not given.exists():
-            demonstrations = _merge(project, newest=0, statistics=None, skip_unjudged=skip_unjudged)
+            demonstrations = _merge(project, choice, newest=0, statistics=None)
             given = demonstrations.root / STATISTICS_OF_TRAINSET
         with whole_file(project.statistics) as partial:
             partial.write_bytes(given.read_bytes())
-    return _merge(
-        project,
-        newest=iteration or 0,
-        statistics=project.statistics,
-        skip_unjudged=skip_unjudged,
-    )
+    return _merge(project, choice, newest=iteration or 0, statistics=project.statistics)
 
 
-def _merge(
-    project: Project, *, newest: int, statistics: Path | None, skip_unjudged: bool
-) -> Trainset:
-    store, outcomes = open_store(project), _judgements(project)
-    uids = [info.uid for info in store.infos() if info.iteration <= newest]
-    if skip_unjudged:
-        uids = [uid for uid in uids if uid in outcomes]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """Which episodes to train on."""
+
+    skip_unjudged: bool
+    include_interrupted: bool
+
+    def takes(self, info: EpisodeInfo, outcome: Outcome | None) -> bool:
+        """Whether an episode belongs to the training set, or must be judged before."""
+        if outcome is Outcome.DISCARD:
+            return False
+        if info.ending is Ending.INTERRUPTED:
+            return self.include_interrupted and outcome is not None
+        return outcome is not None or not self.skip_unjudged
+
+
+def _merge(project: Project, choice: _Choice, *, newest: int, statistics: Path | None) -> Trainset:
+    store = EpisodeStore(project.episodes, recorded_layout(project))
+    outcomes = _judgements(project)
+    uids = [
+        info.uid
+        for info in store.infos()
+        if info.iteration <= newest and choice.takes(info, outcomes.get(info.uid))
+    ]
     return Trainset.build(
         store,
         outcomes,

@@ -2,7 +2,8 @@
 
 Reads: ``episodes/`` of the lap.
 Writes: judgements in ``outcomes.db``; those that are there stay. An attempt that the rater cannot
-judge stays unjudged: absence is not a failure.
+judge stays unjudged: absence is not a failure. An interrupted attempt is never judged here: what
+cut it short says nothing about the policy.
 """
 
 import hashlib
@@ -43,12 +44,14 @@ class LabelReport:
     episodes: int
     successes: int
     unjudged: int
+    left_out: int
 
     def headline(self) -> str:
         """Say how many attempts count as successes."""
-        judged = self.episodes - self.unjudged
-        left = f", {self.unjudged} left unjudged" if self.unjudged else ""
-        return f"{self.successes} of {judged} episodes are successes{left}"
+        judged = self.episodes - self.unjudged - self.left_out
+        unjudged = f", {self.unjudged} left unjudged" if self.unjudged else ""
+        left_out = f", {self.left_out} discarded or interrupted" if self.left_out else ""
+        return f"{self.successes} of {judged} episodes are successes{unjudged}{left_out}"
 
 
 def run(
@@ -59,18 +62,22 @@ def run(
     progress: ProgressFactory,
 ) -> LabelReport:
     """Judge the attempts of one lap."""
+    from data.episodes import EpisodeStore
     from data.outcomes import OutcomeStore
-    from data.schema import Outcome
-    from recap.trainsets import open_store
+    from data.schema import Ending, Outcome
+    from recap.trainsets import recorded_layout
 
-    store, outcomes = open_store(project), OutcomeStore(project.outcomes)
+    store = EpisodeStore(project.episodes, recorded_layout(project))
+    outcomes = OutcomeStore(project.outcomes)
     attempts = [info for info in store.infos() if info.iteration == iteration]
     known = outcomes.latest()
 
     new = [
         (info.uid, Outcome.SUCCESS if info.measured_success else Outcome.FAILURE)
         for info in attempts
-        if info.uid not in known and info.measured_success is not None
+        if info.uid not in known
+        and info.measured_success is not None
+        and info.ending is not Ending.INTERRUPTED
     ]
 
     outcomes.judge_many(new, rater=config.label.rater)
@@ -78,12 +85,18 @@ def run(
     verdicts = {i.uid: known[i.uid] for i in attempts if i.uid in known} | dict(new)
     outcomes.close()
     episodes = {project.relative(store.root / i.uid): store.content_hash(i.uid) for i in attempts}
+    counted = [
+        info.uid
+        for info in attempts
+        if info.ending is not Ending.INTERRUPTED and verdicts.get(info.uid) is not Outcome.DISCARD
+    ]
     return LabelReport(
         inputs=episodes,
         outputs={project.relative(project.outcomes): _fingerprint(verdicts)},
         episodes=len(attempts),
-        successes=sum(verdict is Outcome.SUCCESS for verdict in verdicts.values()),
-        unjudged=len(attempts) - len(verdicts),
+        successes=sum(verdicts.get(uid) is Outcome.SUCCESS for uid in counted),
+        unjudged=sum(uid not in verdicts for uid in counted),
+        left_out=len(attempts) - len(counted),
     )
 
 

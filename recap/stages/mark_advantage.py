@@ -97,7 +97,11 @@ def run(
     from recap.trainsets import gather
 
     trainset = gather(
-        project, iteration=iteration, base=config.base, skip_unjudged=config.skip_unjudged
+        project,
+        iteration=iteration,
+        base=config.base,
+        skip_unjudged=config.skip_unjudged,
+        include_interrupted=config.include_interrupted,
     )
     value, destination = project.value(iteration), project.advantages(iteration)
     value_fingerprint = content_hash(value)

@@ -69,7 +69,11 @@ def run(
     from recap.trainsets import gather
 
     trainset = gather(
-        project, iteration=iteration, base=config.base, skip_unjudged=config.skip_unjudged
+        project,
+        iteration=iteration,
+        base=config.base,
+        skip_unjudged=config.skip_unjudged,
+        include_interrupted=config.include_interrupted,
     )
     inputs = {project.relative(trainset.root): trainset.fingerprint}
     base = None

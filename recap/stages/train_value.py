@@ -67,7 +67,11 @@ def run(
     from value_models.checkpoint import METRICS_FILE, load_checkpoint
 
     trainset = gather(
-        project, iteration=iteration, base=config.base, skip_unjudged=config.skip_unjudged
+        project,
+        iteration=iteration,
+        base=config.base,
+        skip_unjudged=config.skip_unjudged,
+        include_interrupted=config.include_interrupted,
     )
     initial = None if iteration is None else project.starting_point(config.base) / "value"
     began_from = "" if initial is None else content_hash(initial)

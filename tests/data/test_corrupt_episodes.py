@@ -102,6 +102,6 @@ def test_an_episode_of_another_robot_is_not_merged(store, folder, layout):
     with pytest.raises(EpisodeError) as caught:
         other.verify(UID)
     assert str(caught.value) == (
-        f"{folder} was recorded with another robot or camera setting than this project has (fps, "
-        f"robot_type differ). Move it away; it cannot be merged."
+        f"{folder} was recorded with another robot or camera setting than this project has: fps "
+        f"was 30, is 20; robot_type was other_arm, is test_arm. Move it away; it cannot be merged."
     )

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from data.episodes import EpisodeStore
@@ -92,6 +93,32 @@ def test_pixel_counts_are_those_of_the_recorded_frames(store, make_episode):
         np.testing.assert_array_equal(counts[0], np.bincount(red.ravel(), minlength=256))
 
 
+def test_what_the_policy_asked_for_reads_back_with_its_gaps(store, make_episode):
+    record = make_episode()
+    asked = record.action * 2
+    asked[[0, 3]] = np.nan
+    store.write(replace(record, policy_action=asked))
+    np.testing.assert_array_equal(np.stack(store.table(UID)["recap.policy_action"]), asked)
+    with pytest.raises(ValueError, match=r"policy_action must be float32 \(6, 2\)"):
+        store.write(replace(record, policy_action=asked[1:]))
+
+
+def test_where_nobody_asked_the_policy_its_action_is_unknown(store, make_episode):
+    store.write(make_episode())
+    assert np.isnan(np.stack(store.table(UID)["recap.policy_action"])).all()
+
+
+def test_an_episode_from_before_the_policys_action_reads_as_if_nobody_had_asked(
+    store, make_episode
+):
+    table = store.write(make_episode()) / "data/chunk-000/file-000.parquet"
+    now = store.frames(UID)
+    pq.write_table(now.drop_columns(["recap.policy_action"]), table)
+    before = store.frames(UID)
+    assert before.schema.equals(now.schema, check_metadata=True)
+    assert str(before.to_pandas().to_dict()) == str(now.to_pandas().to_dict())
+
+
 @pytest.mark.parametrize("name", ["state", "action"])
 def test_a_number_that_is_not_finite_is_refused(store, make_episode, name):
     record = make_episode()
@@ -109,7 +136,7 @@ def test_a_number_that_is_not_finite_is_refused(store, make_episode, name):
         (lambda r: {"action": r.action[:-1]}, r"action must be .* got float32 \(5, 2\)"),
         (lambda r: {"images": {"front": r.images["front"]}}, r"images\['wrist'\] .* got nothing"),
         (lambda r: {"images": {**r.images, "top": r.images["wrist"]}}, "do not fit the layout"),
-        (lambda r: {"pilot": r.pilot[:-1]}, "do not fit the layout"),
+        (lambda r: {"pilot": r.pilot[:-1]}, "6 frames and 5 pilots do not fit"),
         (lambda _: {"pilot": [Pilot.EXPERT] * 6}, "6 corrected frames, the info says otherwise"),
     ],
 )

@@ -136,6 +136,35 @@ def test_the_next_writer_of_a_folder_removes_what_a_killed_one_left(tmp_path):
     assert names(tmp_path / ".partial") == ["other.1.0"]
 
 
+def test_sweeping_spares_another_process_until_it_is_dead(tmp_path):
+    script = "\n".join(
+        (
+            "import sys",
+            "from pathlib import Path",
+            "from data.files import PartialFolder",
+            "partial = PartialFolder(Path(sys.argv[1]), 'recording')",
+            "print(partial.path.name, flush=True)",
+            "sys.stdin.read()",
+        )
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen(command, **pipes) as one,
+        subprocess.Popen(command, **pipes) as two,
+    ):
+        folders = {process: process.stdout.readline().strip() for process in (one, two)}
+        assert sweep_partials(tmp_path) == []
+        with whole_folder(tmp_path / "recording"):  # a writer of the same name spares them, too
+            pass
+        assert names(tmp_path / ".partial") == sorted(folders.values())
+        one.kill()
+        one.wait()
+        assert sweep_partials(tmp_path) == [folders[one]]
+        assert names(tmp_path / ".partial") == [folders[two]]
+        two.kill()
+
+
 def test_sweeping_where_nothing_was_written_is_harmless(tmp_path):
     assert sweep_partials(tmp_path / "nowhere") == []
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from data.errors import ConfigError, EpisodeError
-from data.schema import EpisodeInfo, Pilot, Source, is_correction
+from data.schema import Ending, EpisodeInfo, Layout, Pilot, Source, is_correction
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,45 @@ def test_a_uid_that_is_no_folder_name_is_refused(make_episode, uid):
 def test_more_corrections_than_frames_are_refused(make_episode):
     with pytest.raises(ValueError, match="7 of 6 frames corrected"):
         replace(make_episode().info, corrected_frames=7)
+
+
+@pytest.mark.parametrize("seed", [7, None])
+def test_a_world_need_not_have_a_seed(make_episode, seed):
+    info = replace(make_episode().info, seed=seed, ending=Ending.INTERRUPTED)
+    assert EpisodeInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+
+
+def test_a_layout_survives_json(layout):
+    assert Layout.from_json(json.loads(json.dumps(layout.to_json()))) == layout
+
+
+@pytest.mark.parametrize("damage", [{"fps": None}, {"cameras": {"front": [1]}}, {"cameras": 3}])
+def test_a_damaged_layout_is_refused(layout, damage):
+    with pytest.raises(ConfigError, match="a layout has no usable"):
+        Layout.from_json({**layout.to_json(), **damage})
+    with pytest.raises(ConfigError, match="a layout has no usable 'fps'"):
+        Layout.from_json({})
+
+
+def test_what_differs_between_layouts_is_told_thing_by_thing(layout):
+    assert layout.differences(layout) == []
+    other = replace(
+        layout,
+        fps=30,
+        robot_type="so101",
+        cameras={"front": (32, 64), "top": (16, 16)},
+        state_names=("x",),
+        action_names=("dy", "dx"),
+    )
+    assert layout.differences(other) == [
+        "fps was 20, is 30",
+        "robot_type was test_arm, is so101",
+        "camera 'front' was 32x48, is 32x64",
+        "camera 'top' was absent, is 16x16",
+        "camera 'wrist' was 16x16, is absent",
+        "state_names were x, y, grip, are x",
+        "action_names were dx, dy, are dy, dx",
+    ]
 
 
 def test_an_odd_camera_is_refused_with_what_to_do(layout):

@@ -171,3 +171,12 @@ def test_a_training_set_outlives_its_episodes(trainset, store):
     assert len(Trainset.open(trainset.root).table()) == 16
     video = trainset.root / "videos/observation.images.front/chunk-000/file-001.mp4"
     assert video.stat().st_size > 0
+
+
+def test_a_discarded_episode_is_never_merged(store, three_episodes, outcomes, tmp_path):
+    discarded = {**outcomes, "rollout-01-00000002": Outcome.DISCARD}
+    with pytest.raises(ValueError, match="cannot be merged: rollout-01-00000002"):
+        Trainset.build(
+            store, discarded, uids=outcomes, destination_root=tmp_path / "sets", statistics=None
+        )
+    assert not (tmp_path / "sets").exists()

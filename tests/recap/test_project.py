@@ -1,4 +1,8 @@
 import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +79,58 @@ def test_a_second_command_is_kept_out(folder):
     )
     with project.at_work():
         pass
+
+
+BESIDE = """
+import sys, pathlib
+from recap.project import Project
+with Project(pathlib.Path(sys.argv[1])).at_work(is_shared=True):
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def beside(folder, stack):
+    """Start another process that is at work in a project and shares it, until it is stopped."""
+    command = [sys.executable, "-c", BESIDE, str(folder.absolute())]
+    root = Path(__file__).parents[2]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = stack.enter_context(subprocess.Popen(command, cwd=root, **pipes))
+    stack.callback(process.kill)
+    assert process.stdout.readline() == "at work\n"
+    return process
+
+
+def test_several_may_record_at_once_but_who_trains_is_alone(folder):
+    project = Project.create(folder, settings_of(folder))
+
+    def train():
+        with project.at_work():
+            pass
+
+    with ExitStack() as stack:
+        one, two = sorted((beside(folder, stack) for _ in range(2)), key=lambda p: p.pid)
+        with pytest.raises(ProjectError) as caught:
+            train()
+        assert str(caught.value) == (
+            f"Processes {one.pid} and {two.pid} are at work in run. Wait for them to end, or stop "
+            f"them."
+        )
+        one.kill()  # leaves its note behind
+        one.wait()
+        with project.at_work(is_shared=True):
+            pass
+        with pytest.raises(ProjectError) as caught:
+            train()
+        assert str(caught.value) == (
+            f"Process {two.pid} is at work in run. Wait for it to end, or stop it."
+        )
+        two.kill()
+        two.wait()
+    train()
+    with project.at_work(), pytest.raises(ProjectError) as caught, project.at_work(is_shared=True):
+        pass
+    assert str(caught.value).startswith(f"Process {os.getpid()} is at work in run.")
 
 
 def test_a_base_without_its_halves_is_refused(folder, tmp_path):
