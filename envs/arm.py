@@ -20,6 +20,15 @@ FINGER_OPEN_METRES: Final = 0.036
 """How far each finger stands from the closed position when the gripper is open."""
 
 
+JOINT_LIMITS_RADIANS: Final = ((-1.6, 1.6), (-1.6, 2.2), (0.0, 2.9), (-1.0, 3.2), (-3.2, 3.2))
+"""Least and greatest angle of each of :data:`ARM_JOINTS`, as the model has them."""
+
+POSITION_KEYS: Final = tuple(f"{joint}.pos" for joint in (*ARM_JOINTS, "gripper"))
+"""What LeRobot calls the arm's six servos: five joints in degrees, the gripper in 0 to 100."""
+LOWEST_POSITIONS: Final = (*(float(np.rad2deg(low)) for low, _ in JOINT_LIMITS_RADIANS), 0.0)
+HIGHEST_POSITIONS: Final = (*(float(np.rad2deg(high)) for _, high in JOINT_LIMITS_RADIANS), 100.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The box the fingertips are kept in: metres from the arm's base, and radians of yaw."""
@@ -51,6 +60,24 @@ def joints_for(pose: Floats) -> Floats:
     bend = np.arccos(_cosine_of_elbow(distance))
     lean = np.arctan2(forward, upward) - _angle_at_shoulder(distance)
     return np.array([base_yaw, lean, bend, np.pi - lean - bend, base_yaw - yaw])
+
+
+def positions_of(joints: Floats, *, opening: float) -> Floats:
+    """Say how the arm stands in the units of a LeRobot arm.
+
+    Args:
+        joints: ``(5,)`` angles of :data:`ARM_JOINTS` in radians.
+        opening: How far the gripper is open: 0 closed, 1 open.
+
+    Returns:
+        ``(6,)`` values of :data:`POSITION_KEYS`: degrees, and 0 (closed) to 100 (open).
+    """
+    return np.append(np.rad2deg(joints), 100.0 * opening)
+
+
+def joints_of(positions: Floats) -> tuple[Floats, float]:
+    """Undo :func:`positions_of`: return ``(5,)`` radians and the opening, 0 closed, 1 open."""
+    return np.deg2rad(positions[:-1]), float(positions[-1]) / 100.0
 
 
 def _cosine_of_elbow(distance: float) -> float:

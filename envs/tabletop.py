@@ -57,7 +57,8 @@ LAYOUT: Final = Layout(
     robot_type="recap_tabletop_arm",
 )
 
-_START_POSE: Final = np.array([0.22, 0.0, 0.2, 0.0])
+START_POSE: Final = np.array([0.22, 0.0, 0.2, 0.0])
+"""Where attempts start, more or less: fingertip position in metres and yaw in radians."""
 _FREE_SPACE_METRES: Final = 0.095
 """Cubes and pads start at least this far from each other."""
 
@@ -91,7 +92,7 @@ class Tabletop:
         self._model = _model()
         self._data = mujoco.MjData(self._model)
         self._workspace = Workspace()
-        self._commanded = _START_POSE.copy()
+        self._commanded = START_POSE.copy()
         self._task = TASKS[0]
         self._joint_index = np.array([self._model.joint(name).qposadr[0] for name in ARM_JOINTS])
         self._finger_index = np.array([self._model.joint(n).qposadr[0] for n in FINGER_JOINTS])
@@ -112,7 +113,7 @@ class Tabletop:
         mujoco.mj_resetData(self._model, self._data)
         self._task = TASKS[rng.integers(len(TASKS))]
         self._place_things(rng)
-        start = _START_POSE + rng.uniform([-0.03, -0.06, -0.02, -0.2], [0.05, 0.06, 0.03, 0.2])
+        start = START_POSE + rng.uniform([-0.03, -0.06, -0.02, -0.2], [0.05, 0.06, 0.03, 0.2])
         self._commanded = self._workspace.clip(start)
         self._data.qpos[self._joint_index] = joints_for(self._commanded)
         self._data.qpos[self._finger_index] = FINGER_OPEN_METRES
@@ -122,14 +123,7 @@ class Tabletop:
 
     def act(self, action: NDArray[np.float32]) -> None:
         """Move the commanded pose by the action and let 0.05 s pass."""
-        action = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
-        self._commanded[:3] += action[:3] * STEP_METRES
-        self._commanded[3] += action[3] * STEP_RADIANS
-        ahead = self._commanded[:3] - self.fingertips
-        distance = float(np.linalg.norm(ahead))
-        if distance > LEAD_METRES:
-            self._commanded[:3] = self.fingertips + ahead * (LEAD_METRES / distance)
-        self._commanded = self._workspace.clip(self._commanded)
+        self._move_command(action)
         self._command(is_closing=bool(action[4] < 0))
         mujoco.mj_step(self._model, self._data, nstep=PHYSICS_STEPS_PER_ACTION)
 
@@ -215,6 +209,16 @@ class Tabletop:
         for colour, place in zip(PADS, places[len(CUBES) :], strict=True):
             mocap = self._model.body(f"{colour}_pad").mocapid[0]
             self._data.mocap_pos[mocap] = [*place, 0.0]
+
+    def _move_command(self, action: NDArray[np.float32]) -> None:
+        action = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
+        self._commanded[:3] += action[:3] * STEP_METRES
+        self._commanded[3] += action[3] * STEP_RADIANS
+        ahead = self._commanded[:3] - self.fingertips
+        distance = float(np.linalg.norm(ahead))
+        if distance > LEAD_METRES:
+            self._commanded[:3] = self.fingertips + ahead * (LEAD_METRES / distance)
+        self._commanded = self._workspace.clip(self._commanded)
 
     def _command(self, *, is_closing: bool) -> None:
         self._data.ctrl[: len(ARM_JOINTS)] = joints_for(self._commanded)

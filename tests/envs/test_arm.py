@@ -4,12 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.arm import (
+    ARM_JOINTS,
     FOREARM_METRES,
     HAND_METRES,
+    HIGHEST_POSITIONS,
+    JOINT_LIMITS_RADIANS,
+    LOWEST_POSITIONS,
+    POSITION_KEYS,
     SHOULDER_HEIGHT_METRES,
     UPPER_ARM_METRES,
     Workspace,
     joints_for,
+    joints_of,
+    positions_of,
 )
 
 BOX = Workspace()
@@ -85,7 +92,6 @@ def test_the_workspace_keeps_every_pose_inside(pose):
 @given(poses())
 def test_the_model_has_the_lengths_that_the_kinematics_assume(pose):
     mujoco = pytest.importorskip("mujoco")
-    from envs.arm import ARM_JOINTS
     from envs.tabletop import _model
 
     data = mujoco.MjData(_model())
@@ -93,3 +99,38 @@ def test_the_model_has_the_lengths_that_the_kinematics_assume(pose):
         data.joint(name).qpos[0] = angle
     mujoco.mj_kinematics(_model(), data)
     np.testing.assert_allclose(data.site("grasp").xpos, pose[:3], atol=1e-7)
+
+
+def test_positions_worked_by_hand():
+    joints = np.array([0.0, np.pi, np.pi / 2, -np.pi / 4, 1.0])
+    expected = [0.0, 180.0, 90.0, -45.0, 57.29577951, 25.0]
+    np.testing.assert_allclose(positions_of(joints, opening=0.25), expected, atol=1e-8)
+
+
+@given(st.lists(st.floats(-4.0, 4.0), min_size=5, max_size=5), st.floats(0.0, 1.0))
+def test_joints_come_back_from_positions(joints, opening):
+    again, opening_again = joints_of(positions_of(np.array(joints), opening=opening))
+    np.testing.assert_allclose(again, joints, atol=1e-12)
+    assert opening_again == pytest.approx(opening)
+
+
+def test_the_six_positions_have_the_names_and_units_of_a_lerobot_arm():
+    assert POSITION_KEYS == (
+        "base_yaw.pos",
+        "shoulder.pos",
+        "elbow.pos",
+        "wrist_pitch.pos",
+        "wrist_roll.pos",
+        "gripper.pos",
+    )
+    assert LOWEST_POSITIONS[2] == 0.0
+    assert HIGHEST_POSITIONS[2] == pytest.approx(166.157, abs=0.001)
+    assert (LOWEST_POSITIONS[5], HIGHEST_POSITIONS[5]) == (0.0, 100.0)
+
+
+def test_the_model_has_the_limits_that_the_positions_are_kept_in():
+    pytest.importorskip("mujoco")
+    from envs.tabletop import _model
+
+    limits = [_model().joint(name).range for name in ARM_JOINTS]
+    np.testing.assert_allclose(limits, JOINT_LIMITS_RADIANS)
