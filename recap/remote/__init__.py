@@ -1,0 +1,1 @@
+"""A policy on another machine: who serves it, and who asks it."""
