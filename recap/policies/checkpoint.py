@@ -50,7 +50,8 @@ def load_policy(
         guidance_scale: Guidance to use instead of what the checkpoint says.
 
     Raises:
-        CheckpointError: If the folder is no checkpoint, or its weights are missing or do not fit.
+        CheckpointError: If the folder is no checkpoint, its weights are missing or do not fit, or
+            it knows no indicator or guidance that shall be overridden.
     """
     weights = folder / WEIGHTS_FILE
     if not (folder / CONFIG_FILE).is_file():
@@ -64,15 +65,13 @@ def load_policy(
         raise CheckpointError(message)
     config = PreTrainedConfig.from_pretrained(folder, local_files_only=True)
     if guidance_scale is not None:
-        config.guidance_scale = guidance_scale
+        _guide(config, guidance_scale, folder)
     policy = get_policy_class(config.type)(config)
     _load_weights(policy, weights)
     overrides: dict[str, Any] = {"device_processor": {"device": str(config.device)}}
     if indicator is not None:
         overrides["IndicatorStep"] = {"runtime": indicator}
-    preprocessor, postprocessor = make_pre_post_processors(
-        config, pretrained_path=str(folder), preprocessor_overrides=overrides
-    )
+    preprocessor, postprocessor = _load_processors(config, folder, overrides)
     policy.to(config.device).eval()
     return LoadedPolicy(policy=policy, preprocessor=preprocessor, postprocessor=postprocessor)
 
@@ -85,6 +84,39 @@ def statistics_of(preprocessor: PolicyProcessorPipeline) -> Mapping[str, Mapping
             return statistics
     message = "The checkpoint's preprocessor does not normalise, so it holds no statistics."
     raise CheckpointError(message)
+
+
+def _guide(config: Any, scale: float, folder: Path) -> None:  # noqa: ANN401 - any LeRobot policy
+    if hasattr(config, "guidance_scale"):
+        config.guidance_scale = scale
+    elif scale != 1.0:  # plain conditioning is what every policy does
+        message = (
+            f"{folder} is a policy of type {config.type}, which has no guidance, so it cannot be "
+            f"{scale}. Leave the guidance out."
+        )
+        raise CheckpointError(message)
+
+
+def _load_processors(
+    config: Any,  # noqa: ANN401 - any LeRobot policy
+    folder: Path,
+    overrides: dict[str, Any],
+) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
+    try:
+        pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline] = (
+            make_pre_post_processors(
+                config, pretrained_path=str(folder), preprocessor_overrides=overrides
+            )
+        )
+    except KeyError as error:  # LeRobot: an override for a step that is not there
+        if "IndicatorStep" not in str(error) or "IndicatorStep" not in overrides:
+            raise
+        message = (
+            f"{folder} was not trained with an indicator, so it cannot be told "
+            f"{overrides['IndicatorStep']['runtime']!r}. Leave the indicator out."
+        )
+        raise CheckpointError(message) from error
+    return pipelines
 
 
 def _load_weights(policy: Any, weights: Path) -> None:  # noqa: ANN401 - any LeRobot policy

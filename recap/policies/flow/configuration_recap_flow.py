@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lerobot.configs import NormalizationMode, PreTrainedConfig
 from lerobot.optim import AdamWConfig
+from lerobot.policies.rtc.configuration_rtc import RTCConfig
 
 
 @PreTrainedConfig.register_subclass("recap_flow")
@@ -28,6 +29,9 @@ class RecapFlowConfig(PreTrainedConfig):
 
     guidance_scale: float = 1.0
     """Classifier-free guidance at every flow step; 1 is plain conditioning and costs one pass."""
+
+    rtc_config: RTCConfig | None = None
+    """Real-time chunking; ``lerobot-rollout --inference.type=rtc`` sets it, null is off."""
 
     noise_samples: int = 8
     """Noise and time samples for every encoded frame in training."""

@@ -19,6 +19,7 @@ from recap.policies.flow.configuration_recap_flow import RecapFlowConfig
 from recap.policies.flow.encoder import ImageEncoder
 from recap.policies.flow.expert import ActionExpert, ContextEncoder
 from recap.policies.flow.language import PromptEncoder, indicator_of, indicator_positions
+from recap.policies.flow.real_time import PrefixGuidance, VelocityField, make_guidance
 
 IMAGE_FEATURES_KEY: Final = "recap.image_features"
 """Batch key under which features computed by ``encode_images`` take the place of images."""
@@ -67,11 +68,22 @@ class RecapFlowPolicy(PreTrainedPolicy):
             config.chunk_size * self.action_size, config.hidden_size, config.layers
         )
         self.encoders.requires_grad_(not config.freeze_encoder)
+        self.init_rtc_processor()
         self.reset()
 
     def reset(self) -> None:
         """Forget the actions that were predicted and not yet carried out."""
         self._queue: deque[Tensor] = deque(maxlen=self.config.n_action_steps)
+
+    def supports_rtc(self) -> bool:
+        """Say that chunks can be made to agree with a prefix (real-time chunking)."""
+        return True
+
+    def init_rtc_processor(self) -> None:
+        """Build the guidance again, after ``config.rtc_config`` has been set from outside."""
+        self.rtc_processor = make_guidance(
+            self.config.rtc_config, flow_steps=self.config.flow_steps
+        )
 
     def get_optim_params(self) -> list[nn.Parameter]:
         """Return the parameters that train."""
@@ -163,7 +175,7 @@ class RecapFlowPolicy(PreTrainedPolicy):
         batch: dict[str, Tensor],
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
-        **_: Any,  # noqa: ANN401 - LeRobot passes settings of real-time chunking
+        **prefix: Any,  # noqa: ANN401 - the settings of real-time chunking, as LeRobot passes them
     ) -> Tensor:
         """Return normalised actions ``(B, chunk, A)``.
 
@@ -171,26 +183,66 @@ class RecapFlowPolicy(PreTrainedPolicy):
             batch: See the class.
             noise: ``(B, chunk, A)`` where the flow starts; drawn when absent.
             generator: Source of that noise.
+            prefix: ``prev_chunk_left_over`` ``(B, k, A)`` or ``(k, A)``, what is left of the chunk
+                before; ``inference_delay``, how much of it will be done anyway; and
+                ``execution_horizon``, how far it has a say. Read where ``config.rtc_config`` is on.
         """
         features = self._features(batch)
+        field = self._velocity_field(batch, features)
+        if noise is None:
+            shape = (len(features), self.config.chunk_size, self.action_size)
+            noise = torch.randn(shape, generator=generator, device=features.device)
+        guidance = self._prefix_guidance(**prefix)
+        chunk = noise
+        for step in range(self.config.flow_steps):
+            time = step / self.config.flow_steps
+            if guidance is None:
+                velocity = field(chunk, time)
+            else:
+                velocity = guidance.velocity(field, chunk, time)
+            chunk = chunk + velocity / self.config.flow_steps
+        return chunk
+
+    def _velocity_field(self, batch: dict[str, Tensor], features: Tensor) -> VelocityField:
+        """Return the velocity under classifier-free guidance, ``v_none + scale (v_told - v_none)``.
+
+        It holds at every step of the flow, so guidance towards a prefix comes on top of it.
+        """
         scale = self.config.guidance_scale
         conditions = [(1.0, *self.encode_context(batch, features))]
         if scale != 1.0:
             unconditional = self.encode_context(batch, features, is_conditioned=False)
             conditions = [(scale, *conditions[0][1:]), (1.0 - scale, *unconditional)]
-        if noise is None:
-            shape = (len(features), self.config.chunk_size, self.action_size)
-            noise = torch.randn(shape, generator=generator, device=features.device)
-        chunk = noise.flatten(1)[:, None]
-        for step in range(self.config.flow_steps):
-            time = chunk.new_full((len(chunk), 1), step / self.config.flow_steps)
-            # v = v_uncond + scale (v_cond - v_uncond), at every step of the flow.
-            velocity = sum(
-                weight * self.expert(chunk, time, context, indicator)
+
+        def field(chunk: Tensor, time: float) -> Tensor:
+            flat = chunk.flatten(1)[:, None]
+            times = flat.new_full((len(flat), 1), time)
+            velocities = (
+                weight * self.expert(flat, times, context, indicator)
                 for weight, context, indicator in conditions
             )
-            chunk = chunk + velocity / self.config.flow_steps
-        return chunk.view(noise.shape)
+            total: Tensor = sum(velocities, start=torch.zeros_like(flat))
+            return total.view(chunk.shape)
+
+        return field
+
+    def _prefix_guidance(
+        self,
+        *,
+        prev_chunk_left_over: Tensor | None = None,
+        inference_delay: int | None = None,
+        execution_horizon: int | None = None,
+        **_: Any,  # noqa: ANN401 - LeRobot may pass more
+    ) -> PrefixGuidance | None:
+        processor = self.rtc_processor
+        if processor is None or prev_chunk_left_over is None:
+            return None
+        return PrefixGuidance(
+            processor=processor,
+            prefix=prev_chunk_left_over,
+            delay_steps=inference_delay or 0,
+            horizon_steps=execution_horizon or processor.rtc_config.execution_horizon,
+        )
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], **_: Any) -> Tensor:  # noqa: ANN401
