@@ -6,8 +6,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.experts import TabletopExpert
 from envs.tabletop import ACTION_NAMES, CONTROL_RATE_HZ, LAYOUT, TIME_LIMIT_STEPS, Tabletop
-from envs.world import Observation
+from envs.world import Floats, Observation, ScriptedExpert
 
 ENV_ID: Final = "recap/Tabletop-v0"
 RENDER_PIXELS: Final = 256
@@ -23,11 +24,15 @@ class TabletopEnv(gym.Env[dict[str, Any], NDArray[np.float32]]):
     Ends: *terminated* on success; *truncated* after 100 steps, by the registered time limit.
     The instruction is in ``info["task"]`` and in :attr:`task_description`; it is not part of the
     observation space, because LeRobot reads it from the attribute.
+    Besides what Gymnasium asks for it names its state and its actions in the metadata, makes
+    experts and says how to hold still; see :class:`envs.simulated.GymnasiumWorld`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
         "render_modes": ["rgb_array"],
         "render_fps": CONTROL_RATE_HZ,
+        "state_names": LAYOUT.state_names,
+        "action_names": LAYOUT.action_names,
     }
 
     def __init__(self, render_mode: str = "rgb_array") -> None:
@@ -78,6 +83,14 @@ class TabletopEnv(gym.Env[dict[str, Any], NDArray[np.float32]]):
     def render(self) -> NDArray[np.uint8]:
         """Return a ``(256, 256, 3)`` picture of the front camera."""
         return self._world.picture("front", RENDER_PIXELS, RENDER_PIXELS)
+
+    def make_expert(self, rng: np.random.Generator, *, skill: float) -> ScriptedExpert:
+        """Return somebody who can demonstrate here and correct."""
+        return TabletopExpert(self._world, rng, skill=skill)
+
+    def hold_action(self, last: Floats | None) -> Floats:
+        """Return the ``(5,)`` action that moves nothing and keeps the gripper as it was told."""
+        return self._world.hold_action(last)
 
 
 def _as_dict(observation: Observation) -> dict[str, Any]:

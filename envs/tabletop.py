@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.schema import Layout
+from data.schema import Ending, Layout
 from envs.arm import (
     ARM_JOINTS,
     FINGER_JOINTS,
@@ -41,6 +41,8 @@ CUBE_HALF_METRES: Final = 0.018
 GOAL_RADIUS_METRES: Final = 0.045
 RESTING_SPEED: Final = 0.05
 """Metres per second under which a cube counts as resting."""
+OPEN_GRIP: Final = 1.0
+"""What the gripper is told as long as nobody has said anything yet."""
 OPEN_FRACTION: Final = 0.6
 """The gripper counts as open from this share of its full opening."""
 
@@ -153,6 +155,16 @@ class Tabletop:
             and speed < RESTING_SPEED
             and self.opening > OPEN_FRACTION
         )
+
+    @property
+    def ending(self) -> Ending | None:
+        """An attempt ends when it has succeeded; None while it goes on."""
+        return Ending.TERMINATED if self.is_success else None
+
+    def hold_action(self, last: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the ``(5,)`` action that moves nothing and keeps the gripper as it was told."""
+        grip = OPEN_GRIP if last is None else float(last[4])
+        return np.array([0.0, 0.0, 0.0, 0.0, grip], dtype=np.float32)
 
     # What follows is the truth that only the scripted expert and the tests may look at.
 

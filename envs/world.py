@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.schema import Layout
+from data.schema import Ending, Layout
 
 Images = Mapping[str, NDArray[np.uint8]]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,4 +50,38 @@ class World(Protocol):
     @property
     def is_success(self) -> bool | None:
         """Whether the attempt has succeeded by now; None where the world cannot measure it."""
+        ...
+
+
+class SimulatedWorld(World, Protocol):
+    """A world in a computer: it waits for nobody, and it ends attempts itself."""
+
+    @property
+    def task(self) -> str:
+        """The instruction of this attempt."""
+        ...
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the world itself has ended the attempt; None while it goes on."""
+        ...
+
+    def hold_action(self, last: Floats | None) -> Floats:
+        """Return the ``(A,)`` action that leaves things as they are.
+
+        Args:
+            last: ``(A,)`` the action before; None at the beginning of an attempt.
+        """
+        ...
+
+
+class ScriptedExpert(Protocol):
+    """Demonstrates in one simulated world, and corrects a policy there."""
+
+    def take_over(self) -> None:
+        """Begin from the middle of somebody else's attempt."""
+        ...
+
+    def action(self) -> Floats:
+        """Return the ``(A,)`` action for the world as it is now."""
         ...

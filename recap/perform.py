@@ -55,7 +55,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "collect": Stage(
         module="recap.stages.collect",
         summary="Record attempts: demonstrations in iteration 0, the policy's own after that.",
-        sections=("world", "demonstrations", "collect"),
+        sections=("world", "demonstrations", "collect", "execution"),
     ),
     "label": Stage(
         module="recap.stages.label",
@@ -80,7 +80,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "evaluate": Stage(
         module="recap.stages.evaluate",
         summary="Measure success and speed on held-out seeds.",
-        sections=("world", "evaluate"),
+        sections=("world", "evaluate", "execution"),
     ),
     "report": Stage(
         module="recap.stages.report",
@@ -89,6 +89,9 @@ STAGES: Final[Mapping[str, Stage]] = {
     ),
 }
 """The stages in the order of a lap."""
+
+GROWING: Final = frozenset({"collect", "label"})
+"""Stages that are never done where sessions with a robot may record more attempts at any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +136,9 @@ def perform(
     """
     manifest = Manifest(project.manifest(iteration))
     entry = manifest.entry(stage)
-    if entry is not None and manifest.is_complete(stage, folder=project.folder):
+    may_have_grown = bool(config.robot) and stage in GROWING
+    is_complete = not may_have_grown and manifest.is_complete(stage, folder=project.folder)
+    if entry is not None and is_complete:
         return _performed(stage, iteration, entry.report, was_complete=True)
     plain = plain_settings(config)
     settings = {name: plain[name] for name in STAGES[stage].sections}

@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.schema import Ending, EpisodeInfo, EpisodeRecord, Pilot, Source
-from envs.expert import SKILLED, Expert, draw_habits
-from envs.tabletop import Tabletop
-from envs.world import Observation
-
-Floats = NDArray[np.float32]
+from envs.experts import PRACTISED, expert_of
+from envs.world import Floats, Observation, ScriptedExpert, SimulatedWorld
+from recap.rollout.takeover import AtStep, TakeoverRule, Watch
 
 HABITS_STREAM = 1
-TAKEOVER_STREAM = 2
 NOISE_STREAM = 3
 """Streams of randomness beside the world's own; each depends on the attempt's seed alone."""
 
@@ -29,15 +25,28 @@ class AttemptPlan:
     """The attempt ends after so many control steps, whatever was reached."""
 
     takeover_step: int | None = None
-    """When the expert takes control, for the rest of the attempt; None for never."""
+    """When the expert takes control, whatever happens; 0 for a demonstration, None for never."""
 
-    skill: float = 1.0
+    takeover: TakeoverRule | None = None
+    """Another rule for when the expert takes control; None for that step, if there is one."""
+
+    correction_steps: int = 0
+    """How long the expert keeps control; 0 for the rest of the attempt."""
+
+    skill: float = PRACTISED
     """Chance that a demonstration is a practised person's; see :func:`envs.expert.draw_habits`."""
 
     @property
     def source(self) -> Source:
         """A demonstration is an attempt that the expert controls from the beginning."""
         return Source.DEMONSTRATION if self.takeover_step == 0 else Source.ROLLOUT
+
+    @property
+    def rule(self) -> TakeoverRule | None:
+        """When the expert takes control; None for never."""
+        if self.takeover is None and self.takeover_step is not None:
+            return AtStep(step=self.takeover_step)
+        return self.takeover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,73 +55,105 @@ class AttemptResult:
 
     seed: int
     task: str
-    success: bool
+    success: bool | None
+    """What the world measured; None where it cannot."""
     steps: int
     corrected_steps: int
 
 
-def draw_takeover(
-    seed: int, *, correction_fraction: float, earliest_step: int, latest_step: int
-) -> int | None:
-    """Draw whether and when the expert takes over, from the attempt's seed alone."""
-    rng = np.random.default_rng([seed, TAKEOVER_STREAM])
-    if rng.random() >= correction_fraction:
-        return None
-    return int(rng.integers(earliest_step, latest_step + 1))
-
-
 class Attempt:
-    """Steps one world until it succeeds or its time is up, and remembers what was seen."""
+    """Steps one world until it succeeds or its time is up, and remembers what was seen.
 
-    def __init__(self, world: Tabletop, plan: AttemptPlan, *, is_recorded: bool) -> None:
+    Every step begins with :meth:`hand_back` and :meth:`watch`, which settle who is in control, and
+    ends with :meth:`step`. Where the first two are left out they are done with the third.
+    """
+
+    def __init__(self, world: SimulatedWorld, plan: AttemptPlan, *, is_recorded: bool) -> None:
         """Reset the world and look at it for the first time."""
         self.plan = plan
-        self.observation: Observation = world.reset(seed=plan.seed)
         self.ending: Ending | None = None
         self.steps = 0
+        self.is_corrected_now = False
+        self._observation: Observation | None = world.reset(seed=plan.seed)
         self._world = world
         self._is_recorded = is_recorded
         self._seen: list[Observation] = []
         self._actions: list[Floats] = []
+        self._asked: list[Floats] = []
         self._pilots: list[Pilot] = []
+        self._last: Floats | None = None
+        self._is_success: bool | None = None
+        self._rule = plan.rule
         self._expert = self._make_expert()
+        self._watch: Watch | None = None if self._rule is None else self._rule.watch()
+        self._watched_step: int | None = None
+        self._corrected_from = 0
 
     @property
-    def is_corrected_now(self) -> bool:
-        """Whether the expert is in control of the next step."""
-        takeover = self.plan.takeover_step
-        return takeover is not None and self.steps >= takeover
+    def observation(self) -> Observation:
+        """What is seen now. Pictures cost as much as the physics: they are taken when asked for."""
+        if self._observation is None:
+            self._observation = self._world.observe()
+        return self._observation
 
     @property
-    def wants_chunk(self) -> bool:
-        """Whether the policy has to say what to do next."""
-        return self.ending is None and not self.is_corrected_now
+    def needs_value(self) -> bool:
+        """Whether the value model is to be asked, before the policy is, whether it may go on."""
+        return self._rule is not None and self._rule.needs_value and not self.is_corrected_now
 
-    def play(self, chunk: Floats | None, *, steps: int) -> None:
-        """Carry out up to ``steps`` actions: the policy's, or the expert's once it has control.
+    def hand_back(self) -> bool:
+        """Give control back to the policy if the correction has lasted long enough.
+
+        Returns:
+            Whether it was given back in this step: the policy has to begin afresh.
+        """
+        limit = self.plan.correction_steps
+        is_over = self.is_corrected_now and 0 < limit <= self.steps - self._corrected_from
+        if is_over and self._rule is not None:
+            self.is_corrected_now = False
+            self._watch = self._rule.watch()
+        return is_over
+
+    def watch(self, value: float | None = None) -> None:
+        """Let the expert take control of this step if that is due.
 
         Args:
-            chunk: ``(>= steps, A)`` the policy's actions; None while the expert is in control.
-            steps: Control steps until the policy looks again.
+            value: What the value model says about this moment; None where it was not asked.
         """
-        for position in range(steps):
-            if self.ending is not None:
-                return
-            is_last = position == steps - 1
-            if self.is_corrected_now:
-                self._step(self._correct(), Pilot.EXPERT, must_look=is_last)
-            elif chunk is None:
-                message = "The policy is in control, but gave no actions."
-                raise ValueError(message)
-            else:
-                self._step(chunk[position], Pilot.POLICY, must_look=is_last)
+        self._watched_step = self.steps
+        if self._watch is None or self._expert is None or self.is_corrected_now:
+            return
+        if self._watch.is_due(self.steps, self.observation.state, value):
+            self.is_corrected_now = True
+            self._corrected_from = self.steps
+            if self.steps > 0:
+                self._expert.take_over()
+
+    def step(self, action: Floats | None) -> None:
+        """Carry out one control step: the policy's action, or the expert's if it has control.
+
+        Args:
+            action: ``(A,)`` the policy's; None where it has none yet, and the arm holds its pose
+                and its grip.
+        """
+        if self.ending is not None:
+            message = "The attempt has ended."
+            raise ValueError(message)
+        if self._watched_step != self.steps:
+            self.hand_back()
+            self.watch()
+        if self.is_corrected_now and self._expert is not None:
+            self._carry_out(self._expert.action(), Pilot.EXPERT, asked=None)
+        else:
+            command = self._world.hold_action(self._last) if action is None else action
+            self._carry_out(command, Pilot.POLICY, asked=action)
 
     def result(self) -> AttemptResult:
         """Sum up a finished attempt."""
         return AttemptResult(
             seed=self.plan.seed,
             task=self._world.task,
-            success=self.ending is Ending.TERMINATED,
+            success=self._is_success,
             steps=self.steps,
             corrected_steps=sum(pilot is Pilot.EXPERT for pilot in self._pilots),
         )
@@ -136,42 +177,43 @@ class Attempt:
             corrected_frames=result.corrected_steps if is_rollout else 0,
             measured_success=result.success,
         )
-        cameras = self.observation.images
+        cameras = self._seen[0].images
         return EpisodeRecord(
             info=info,
             images={name: np.stack([seen.images[name] for seen in self._seen]) for name in cameras},
             state=np.stack([seen.state for seen in self._seen]),
             action=np.stack(self._actions),
             pilot=self._pilots,
+            policy_action=np.stack(self._asked),
         )
 
-    def _step(self, action: Floats, pilot: Pilot, *, must_look: bool) -> None:
+    def _carry_out(self, action: Floats, pilot: Pilot, *, asked: Floats | None) -> None:
+        action = np.asarray(action, dtype=np.float32)
         if self._is_recorded:
             self._seen.append(self.observation)
-            self._actions.append(np.asarray(action, dtype=np.float32))
+            self._actions.append(action)
+            self._asked.append(np.full_like(action, np.nan) if asked is None else action)
         self._pilots.append(pilot)
         self._world.act(action)
+        self._observation = None
+        self._last = action
         self.steps += 1
-        if self._world.is_success:
-            self.ending = Ending.TERMINATED
-        elif self.steps >= self.plan.time_limit_steps:
+        self.ending = self._world.ending
+        if self.ending is None and self.steps >= self.plan.time_limit_steps:
             self.ending = Ending.TIME_LIMIT
-        elif must_look or self._is_recorded:
-            # Rendering costs as much as the physics: without a recording, look only when asked.
-            self.observation = self._world.observe()
+        if self.ending is not None:
+            self._is_success = self._world.is_success
 
-    def _correct(self) -> Floats:
-        if self._expert is None:
-            message = "No expert was planned for this attempt."
-            raise ValueError(message)
-        if self.steps == self.plan.takeover_step and self.steps > 0:
-            self._expert.take_over(self._world)
-        return self._expert.action(self._world)
-
-    def _make_expert(self) -> Expert | None:
-        if self.plan.takeover_step is None:
+    def _make_expert(self) -> ScriptedExpert | None:
+        if self._rule is None:
             return None
-        rng = np.random.default_rng([self.plan.seed, HABITS_STREAM])
         is_demonstration = self.plan.source is Source.DEMONSTRATION
-        habits = draw_habits(rng, skill=self.plan.skill) if is_demonstration else SKILLED
-        return Expert(rng=rng, habits=habits)
+        expert = expert_of(
+            self._world,
+            np.random.default_rng([self.plan.seed, HABITS_STREAM]),
+            skill=self.plan.skill if is_demonstration else PRACTISED,
+        )
+        if expert is None:
+            message = "An expert was planned for this attempt, and its world offers none."
+            raise ValueError(message)
+        return expert

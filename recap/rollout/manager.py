@@ -1,19 +1,26 @@
 """The rollout manager: plans attempts, runs them on all workers, and keeps what they recorded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from data.episodes import EpisodeStore
 from data.schema import EpisodeRecord, Source
-from envs.tabletop import LAYOUT, Tabletop
+from envs.simulation import Simulation
+from envs.world import SimulatedWorld
 from recap.progress import Progress
 from recap.rollout.attempt import Attempt, AttemptPlan, AttemptResult
-from recap.rollout.pilots import PolicyPilot
+from recap.rollout.critic import Critic
+from recap.rollout.execution import ExecutionConfig
+from recap.rollout.pilots import DEFAULT_EXECUTION, PolicyPilot
 from recap.rollout.wave import Wave, run_wave, waves_of
 from recap.rollout.workers import run_jobs
+
+TABLETOP: Final = Simulation()
+"""The simulation that comes along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,9 @@ class PilotSpec:
 
     guidance: float | None = None
     """Strength of guidance instead of the one that the checkpoint was saved with."""
+
+    execution: ExecutionConfig = DEFAULT_EXECUTION
+    """How its chunks are carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +63,20 @@ class Rollouts:
     recording: RecordingSpec | None
     workers: int
     worlds_per_worker: int
+    simulation: Simulation = TABLETOP
+    """Where they are made."""
+    value_model: Path | None = None
+    """The checkpoint of the value model that the plans' takeovers depend on; None where none."""
 
 
 @dataclass(slots=True)
 class _Process:
     """What one worker process keeps between its waves."""
 
-    worlds: list[Tabletop]
+    worlds: list[SimulatedWorld]
     pilot: PolicyPilot | None
+    execution: ExecutionConfig
+    critic: Critic | None
     store: EpisodeStore | None
     recording: RecordingSpec | None
 
@@ -90,11 +106,11 @@ def run_rollouts(rollouts: Rollouts, progress: Progress) -> list[AttemptResult]:
         todo,
         workers=rollouts.workers,
         prepare=_prepare,
-        prepare_with=(rollouts.pilot, rollouts.recording, rollouts.worlds_per_worker),
+        prepare_with=(replace(rollouts, plans=()),),
     )
     for _, wave_results in finished:
         results += wave_results
-        successes = sum(result.success for result in results)
+        successes = sum(result.success is True for result in results)
         progress.update(len(results), total, f"{successes / len(results):.0%} succeeded")
     return sorted(results, key=lambda result: result.seed)
 
@@ -109,18 +125,28 @@ def _uid(plan: AttemptPlan, recording: RecordingSpec) -> str:
     return episode_uid(plan.source, iteration=recording.iteration, seed=plan.seed)
 
 
-def _prepare(pilot: PilotSpec | None, recording: RecordingSpec | None, worlds: int) -> None:
+def _prepare(rollouts: Rollouts) -> None:
     torch.set_num_threads(1)  # processes share the cores; threads would spin against each other
-    flying = None
+    pilot, recording, places = rollouts.pilot, rollouts.recording, rollouts.worlds_per_worker
+    flying, critic = None, None
     if pilot is not None:
         flying = PolicyPilot(
-            pilot.folder, batch_size=worlds, indicator=pilot.indicator, guidance=pilot.guidance
+            pilot.folder,
+            batch_size=places,
+            indicator=pilot.indicator,
+            guidance=pilot.guidance,
+            execution=pilot.execution,
         )
+    if rollouts.value_model is not None:
+        critic = Critic(rollouts.value_model, batch_size=places)
+    worlds = [rollouts.simulation.make() for _ in range(places)]
     _process[:] = [
         _Process(
-            worlds=[Tabletop() for _ in range(worlds)],
+            worlds=worlds,
             pilot=flying,
-            store=None if recording is None else EpisodeStore(recording.episodes, LAYOUT),
+            execution=DEFAULT_EXECUTION if pilot is None else pilot.execution,
+            critic=critic,
+            store=None if recording is None else EpisodeStore(recording.episodes, worlds[0].layout),
             recording=recording,
         )
     ]
@@ -134,6 +160,8 @@ def _run(wave: Wave) -> list[AttemptResult]:
         process.pilot,
         is_recorded=process.recording is not None,
         on_finished=_keep,
+        execution=process.execution,
+        critic=process.critic,
     )
 
 

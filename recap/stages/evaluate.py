@@ -5,7 +5,7 @@ Writes: ``iterations/<k>/evaluation.json``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,8 @@ def run(
 ) -> EvaluateReport:
     """Measure the policy of one lap."""
     lap = iteration or 0
+    _require_simulation(config, lap)
+    control_rate_hz = config.world.simulation.describe().layout.fps
     folder = project.policy(lap)
     settings = config.evaluate
     seeds = list(config.evaluation_seeds())
@@ -104,10 +106,11 @@ def run(
         "policy": {"path": project.relative(folder), "fingerprint": policy_fingerprint(folder)},
         "indicator": settings.indicator,
         "guidance": read_json(folder / "config.json")["guidance_scale"],
-        "control_rate_hz": _control_rate_hz(),
+        "control_rate_hz": control_rate_hz,
+        "execution": asdict(config.execution),
         "time_limit_steps": config.world.time_limit_steps,
         "episodes": [_as_json(result) for result in results],
-        "summary": _summary(results, seed=config.seed),
+        "summary": _summary(results, control_rate_hz, seed=config.seed),
     }
     inputs = {content["policy"]["path"]: content["policy"]["fingerprint"]}
     if lap > 0:
@@ -123,6 +126,7 @@ def run(
                     told,
                     progress(f"evaluate, told {told}"),
                 ),
+                control_rate_hz,
                 seed=config.seed,
             )
             for told in INDICATORS
@@ -148,12 +152,31 @@ def _roll_out(
     limit = config.world.time_limit_steps
     rollouts = Rollouts(
         plans=[AttemptPlan(seed=seed, time_limit_steps=limit) for seed in seeds],
-        pilot=PilotSpec(folder=folder, indicator=told),
+        pilot=PilotSpec(folder=folder, indicator=told, execution=config.execution),
         recording=None,
         workers=config.workers,
         worlds_per_worker=config.collect.worlds_per_worker,
+        simulation=config.world.simulation,
     )
-    return run_rollouts(rollouts, bar)
+    results = run_rollouts(rollouts, bar)
+    if any(result.success is None for result in results):
+        message = (
+            f"{config.world.id} does not say whether an attempt succeeded, and an evaluation "
+            f"counts successes. Give it an 'is_success' in the info of every step."
+        )
+        raise ConfigError(message)
+    return results
+
+
+def _require_simulation(config: "RecapConfig", lap: int) -> None:
+    if not config.robot:
+        return
+    message = (
+        f"An evaluation measures in simulation, and the attempts of {config.project} are a "
+        f"robot's. Let the policy fly in a session and judge what it does there: "
+        f"`recap collect --project={config.project} --iteration={lap + 1}`"
+    )
+    raise ConfigError(message)
 
 
 def _as_json(result: "AttemptResult") -> dict[str, Any]:
@@ -165,10 +188,12 @@ def _as_json(result: "AttemptResult") -> dict[str, Any]:
     }
 
 
-def _summary(results: Sequence["AttemptResult"], *, seed: int) -> dict[str, Any]:
+def _summary(
+    results: Sequence["AttemptResult"], control_rate_hz: int, *, seed: int
+) -> dict[str, Any]:
     success, steps = _arrays([_as_json(result) for result in results])
     per_hour = successes_per_hour(
-        success, steps, control_rate_hz=_control_rate_hz(), rng=np.random.default_rng(seed)
+        success, steps, control_rate_hz=control_rate_hz, rng=np.random.default_rng(seed)
     )
     return {
         "n": len(results),
@@ -204,9 +229,3 @@ def _arrays(episodes: Sequence[Mapping[str, Any]]) -> tuple[Flags, Integers]:
     success = np.array([episode["success"] for episode in episodes], dtype=np.bool_)
     steps = np.array([episode["steps"] for episode in episodes], dtype=np.int64)
     return success, steps
-
-
-def _control_rate_hz() -> int:
-    from envs.tabletop import CONTROL_RATE_HZ
-
-    return CONTROL_RATE_HZ

@@ -1,3 +1,5 @@
+from dataclasses import asdict, replace
+
 import pytest
 
 from data.errors import ConfigError, FingerprintError
@@ -6,6 +8,7 @@ from recap.config import RecapConfig, WorldConfig
 from recap.policies.fingerprint import policy_fingerprint
 from recap.progress import silent
 from recap.project import Project
+from recap.rollout.execution import ExecutionConfig
 from recap.settings import plain_settings
 from recap.stages import evaluate
 from recap.stages.collect import CollectConfig
@@ -42,6 +45,7 @@ def test_an_evaluation_says_of_whom_how_and_what(config, project, tiny_policy):
     assert content["policy"] == {"path": "iterations/0/policy", "fingerprint": fingerprint}
     assert content["indicator"] == "positive"
     assert content["guidance"] == 1.0
+    assert content["execution"]["type"] == "synchronous"
     assert content["control_rate_hz"] == 20
     assert content["time_limit_steps"] == 12
     assert [episode["seed"] for episode in content["episodes"]] == [70, 71, 72, 73]
@@ -52,6 +56,32 @@ def test_an_evaluation_says_of_whom_how_and_what(config, project, tiny_policy):
     assert content["summary"]["median_steps_to_success"] is None
     assert set(content) & {"against_sft", "conditioning"} == set()
     assert report.headline().startswith("0% [0%, ")
+
+
+def test_how_chunks_are_carried_out_is_a_setting_that_is_written_down(config, project):
+    evaluate.run(config, project, iteration=0, progress=silent)
+    execution = ExecutionConfig(type="real_time", executed_steps=9)
+    with pytest.raises(ConfigError, match="the policy predicts only 8 actions at once"):
+        evaluate.run(replace(config, execution=execution), project, iteration=0, progress=silent)
+    execution = ExecutionConfig(type="real_time", latency_s=0.2)
+    evaluate.run(replace(config, execution=execution), project, iteration=0, progress=silent)
+    content = read_json(project.evaluation(0))
+    assert content["execution"] == asdict(execution)
+
+
+def test_what_a_robot_does_is_judged_in_sessions_and_not_measured_here(config, project):
+    with pytest.raises(ConfigError) as refusal:
+        evaluate.run(
+            replace(config, robot={"type": "so101_follower"}),
+            project,
+            iteration=1,
+            progress=silent,
+        )
+    assert str(refusal.value) == (
+        f"An evaluation measures in simulation, and the attempts of {config.project} are a "
+        f"robot's. Let the policy fly in a session and judge what it does there: "
+        f"`recap collect --project={config.project} --iteration=2`"
+    )
 
 
 def test_the_same_policy_evaluated_again_does_the_same(config, project):

@@ -6,6 +6,7 @@ from data.episodes import EpisodeStore
 from data.schema import Ending, Pilot, Source
 from envs.tabletop import LAYOUT
 from recap.rollout.manager import episode_uid
+from recap.rollout.takeover import WhenStalled, WhenValueFalls
 
 pytestmark = pytest.mark.render
 
@@ -37,6 +38,32 @@ def test_a_collection_that_was_stopped_goes_on_to_the_same_episodes(
     assert kept.items() <= stamps(episodes).items()
 
 
+RULES = {
+    "value": WhenValueFalls(drop=0.0001, earliest_step=3),
+    "stall": WhenStalled(window_steps=4, spread=1.0, deviations=(0.3,) * 10, earliest_step=3),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_collection_with_takeovers_that_was_stopped_goes_on_to_the_same_episodes(
+    plan, roll_out, tiny_policy, tiny_value, tmp_path, hashes, rule
+):
+    episodes = tmp_path / "episodes"
+    plans = [
+        plan(seed, takeover=rule if seed % 3 else None, correction_steps=6) for seed in range(6)
+    ]
+    asked = {"pilot": tiny_policy, "episodes": episodes, "worlds": 3, "value_model": tiny_value}
+    results = roll_out(plans, **asked)
+    whole = hashes(episodes)
+    assert {result.seed for result in results if result.corrected_steps} <= {1, 2, 4, 5}
+    assert any(result.corrected_steps for result in results)
+
+    for seed in (2, 4):
+        shutil.rmtree(episodes / f"rollout-01-{seed:08d}")
+    assert roll_out(plans, **asked) == results
+    assert hashes(episodes) == whole
+
+
 def test_a_collection_that_is_whole_makes_nothing(demonstrations, roll_out, tmp_path):
     episodes = tmp_path / "episodes"
     assert len(roll_out(demonstrations(2), episodes=episodes)) == 2
@@ -46,11 +73,20 @@ def test_a_collection_that_is_whole_makes_nothing(demonstrations, roll_out, tmp_
 
 
 @pytest.mark.slow
-def test_one_process_and_two_make_the_same_episodes(plan, roll_out, tiny_policy, tmp_path, hashes):
-    plans = [plan(seed, takeover_step=10 if seed % 2 else None) for seed in range(6)]
+def test_one_process_and_two_make_the_same_episodes(
+    plan, roll_out, tiny_policy, tiny_value, tmp_path, hashes
+):
+    falls = RULES["value"]
+    plans = [plan(seed, takeover_step=10 if seed % 2 else None) for seed in range(3)]
+    plans += [plan(seed, takeover=falls, correction_steps=4) for seed in range(3, 6)]
     results = [
         roll_out(
-            plans, pilot=tiny_policy, episodes=tmp_path / str(workers), workers=workers, worlds=2
+            plans,
+            pilot=tiny_policy,
+            episodes=tmp_path / str(workers),
+            workers=workers,
+            worlds=2,
+            value_model=tiny_value,
         )
         for workers in (1, 2)
     ]

@@ -86,9 +86,9 @@ def share_noise(policy, seeds, monkeypatch):
     """Make the stock tool draw, for every attempt, the noise that our pilot draws."""
     import torch
 
-    from recap.rollout.pilots import _noise_seed
+    from recap.rollout.prediction import noise_generator
 
-    sources = [torch.Generator().manual_seed(_noise_seed(seed)) for seed in seeds]
+    sources = [noise_generator(seed) for seed in seeds]
     predict = policy.predict_action_chunk
     shape = (policy.config.chunk_size, len(LAYOUT.action_names))
 
