@@ -10,7 +10,8 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Final
 
@@ -18,9 +19,16 @@ from data.errors import ConfigError, RecapError
 from recap.config import RecapConfig
 from recap.iterate import PRETRAINING, Answer, iterate, pretrain
 from recap.perform import STAGES, perform
-from recap.progress import ProgressFactory, show_progress
+from recap.progress import ProgressFactory, show_progress, silent
 from recap.project import Project
-from recap.settings import plain_settings, read_settings, settings_of
+from recap.settings import (
+    Setting,
+    plain_settings,
+    read_serving,
+    read_settings,
+    serving_settings,
+    settings_of,
+)
 
 EXIT_MISTAKE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -36,6 +44,14 @@ ENVIRONMENT: Final = {
 }
 """What the libraries read when they are imported; what the user has set stays."""
 
+SERVE: Final = "serve-policy"
+SERVE_SUMMARY: Final = "Serve a policy, on a machine that is fast enough, to robots elsewhere."
+
+ROBOT_SECTIONS: Final = (
+    *("robot", "teleop", "session", "remote", "execution", "safety", "alignment", "controls"),
+)
+"""What a session with a robot reads besides."""
+
 _Say = Callable[[str], None]
 _Run = Callable[[RecapConfig, Project, ProgressFactory, _Say], Answer]
 
@@ -48,6 +64,7 @@ class Command:
     sections: tuple[str, ...]
     run: _Run
     makes_project: bool
+    may_be_session: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,16 +90,26 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(f"recap {version('recap')}\n")
         return 0
     name, *rest = words
-    if name not in COMMANDS:
-        nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+    if name not in {*COMMANDS, SERVE}:
+        nearest = difflib.get_close_matches(name, [*COMMANDS, SERVE], n=1)
         hint = f"Did you mean '{nearest[0]}'?" if nearest else "See `recap --help`."
         message = f"'{name}' is not a command. {hint}"
         raise ConfigError(message)
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_help(name))
+    elif name == SERVE:
+        _serve(rest)
     else:
         _run(COMMANDS[name], rest)
     return 0
+
+
+def _serve(rest: list[str]) -> None:
+    """Serve a policy until Ctrl-C; needs no project, as it runs on another machine."""
+    config = read_serving(rest)
+    from recap.remote.server import serve
+
+    serve(config.serve, _say)
 
 
 def _run(command: Command, rest: list[str]) -> None:
@@ -92,11 +119,20 @@ def _run(command: Command, rest: list[str]) -> None:
     if command.makes_project and config.base is not None:
         # A project keeps the settings it was made with: none is made with a base that is none.
         Project(config.project).starting_point(config.base)
+    if command.makes_project and config.world.id:
+        config.world.simulation.describe()  # nor with a world that is none
+    is_session = command.may_be_session and bool(config.robot)
+    run = _session(config) if is_session else command.run
     enter = Project.create if command.makes_project else Project.open
     project = enter(config.project, plain_settings(config))
     say = _say_aside if is_for_machines else _say
-    with project.at_work(), show_progress() as progress:
-        answer = command.run(config, project, progress, say)
+    # Several robots may record into one project at once; everything else needs it for itself.
+    # A session draws a view of its own, and bars that are drawn beside it would break it.
+    with (
+        project.at_work(is_shared=is_session),
+        nullcontext(silent) if is_session else show_progress() as progress,
+    ):
+        answer = run(config, project, progress, say)
     if not is_for_machines:
         sys.stdout.write(f"{answer.text}\n")
     if is_for_machines or answer.ends_with_json:
@@ -125,6 +161,24 @@ def _stage(name: str) -> _Run:
     return run
 
 
+def _session(config: RecapConfig) -> _Run:
+    """Prepare a session with a robot, before there is a project: it may not be possible."""
+    from recap.stages.session import prepare, run
+
+    party = prepare(config, Project(config.project))
+
+    def record(
+        config: RecapConfig,
+        project: Project,
+        progress: ProgressFactory,  # noqa: ARG001 - it draws a view of its own
+        say: _Say,  # noqa: ARG001 - the view says it
+    ) -> Answer:
+        report = run(config, project, party)
+        return Answer(text=report.headline(), content=asdict(report))
+
+    return record
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "iterate": Command(
         summary="The whole loop, from demonstrations to a table; goes on where it was stopped.",
@@ -141,9 +195,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **{
         name: Command(
             summary=stage.summary,
-            sections=stage.sections,
+            sections=(*stage.sections, *ROBOT_SECTIONS) if name == "collect" else stage.sections,
             run=_stage(name),
             makes_project=name == "collect",
+            may_be_session=name == "collect",
         )
         for name, stage in STAGES.items()
     },
@@ -157,6 +212,7 @@ def _overview() -> str:
         "usage: recap <command> --config_path configs/x.yaml [--field.sub=value ...] [--json]",
         "",
         *(f"  {name:<16}{command.summary}" for name, command in COMMANDS.items()),
+        f"  {SERVE:<16}{SERVE_SUMMARY}",
         "",
         "`recap <command> --help` lists the settings of a command.",
     ]
@@ -164,9 +220,15 @@ def _overview() -> str:
 
 
 def _help(name: str) -> str:
+    if name == SERVE:
+        return _help_of(name, SERVE_SUMMARY, serving_settings())
     command = COMMANDS[name]
+    return _help_of(name, command.summary, settings_of(command.sections))
+
+
+def _help_of(name: str, summary: str, settings: Sequence[Setting]) -> str:
     lines = [
-        command.summary,
+        summary,
         "",
         f"usage: recap {name} --config_path configs/x.yaml [--field.sub=value ...] [--json]",
         "",
@@ -174,7 +236,7 @@ def _help(name: str) -> str:
         "  --json               Print the result as one line of JSON.",
         "",
     ]
-    for setting in settings_of(command.sections):
+    for setting in settings:
         default = f" (default: {setting.default})" if setting.default else ""
         lines.append(f"  --{setting.name} {setting.kind}")
         lines += textwrap.wrap(

@@ -4,15 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from data.errors import ConfigError
+from envs.simulation import WAYS_TO_HOLD, Simulation
 from recap.metrics import WandbConfig
 from recap.policies.config import PolicyTrainingConfig
+from recap.remote.config import RemotePolicyConfig, ServeConfig
+from recap.rollout.alignment import AlignmentConfig
+from recap.rollout.controls import ControlsConfig
+from recap.rollout.execution.config import ExecutionConfig
+from recap.rollout.safety import SafetyConfig
 from recap.stages.collect import CollectConfig, DemonstrationConfig
 from recap.stages.evaluate import EvaluateConfig
 from recap.stages.label import LabelConfig
 from recap.stages.mark_advantage import AdvantageConfig
+from recap.stages.session import SessionConfig
 from recap.stages.train_policy import PolicyConfig
 from recap.stages.train_value import ReturnConfig
 from value_models.config import ValueTrainingConfig
@@ -25,14 +32,48 @@ BASE_SEEDS: Final = range(9_000_000, 10_000_000)
 class WorldConfig:
     """Settings of the world."""
 
+    id: str = ""
+    """A registered Gymnasium simulation that is made as LeRobot's are; empty for the tabletop that
+    comes along."""
+
+    discover_packages_path: str = ""
+    """Package to import first, so that it registers the simulation."""
+
+    task: str = ""
+    """What is to be done, in words, in a simulation that does not say it; it goes over its own."""
+
+    hold: str = "zero"
+    """What an arm is told while its policy has nothing to say, in a simulation that does not say
+    it: zero (actions are movements) or last (actions are positions)."""
+
     time_limit_steps: int = 100
     """Control steps after which an attempt ends; also the longest episode of the return scale."""
 
     def __post_init__(self) -> None:
-        """Refuse a time limit that leaves no time."""
+        """Refuse a time limit that leaves no time, and settings that the tabletop does not have."""
         if self.time_limit_steps < 1:
             message = f"world.time_limit_steps must be at least 1, got {self.time_limit_steps}."
             raise ConfigError(message)
+        if self.hold not in WAYS_TO_HOLD:
+            message = f"world.hold must be one of {', '.join(WAYS_TO_HOLD)}, got {self.hold}."
+            raise ConfigError(message)
+        if not self.id and (self.discover_packages_path or self.task):
+            message = (
+                "world.discover_packages_path and world.task are for a Gymnasium simulation: name "
+                "it with --world.id=... The tabletop draws its own tasks."
+            )
+            raise ConfigError(message)
+
+    @property
+    def simulation(self) -> Simulation:
+        """The simulation that attempts are made in."""
+        return Simulation(
+            id=self.id,
+            discover_packages_path=self.discover_packages_path,
+            task=self.task,
+            hold=self.hold,
+            time_limit_steps=self.time_limit_steps,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +112,9 @@ class RecapConfig:
     skip_unjudged: bool = False
     """Whether to train without the episodes that nobody has judged, instead of refusing."""
 
+    include_interrupted: bool = False
+    """Whether to train, too, on attempts that were cut short because the robot was lost."""
+
     world: WorldConfig = field(default_factory=WorldConfig)
     """The world."""
 
@@ -79,6 +123,28 @@ class RecapConfig:
 
     collect: CollectConfig = field(default_factory=CollectConfig)
     """The attempts that the policy makes."""
+
+    robot: dict[str, Any] = field(default_factory=dict)
+    """A LeRobot robot, in LeRobot's own words: --robot.type=so101_follower --robot.port=...;
+    without one, attempts are made in simulation."""
+
+    teleop: dict[str, Any] = field(default_factory=dict)
+    """What a person holds to demonstrate and correct, in LeRobot's own words: --teleop.type=..."""
+
+    session: SessionConfig = field(default_factory=SessionConfig)
+    """A session with a robot."""
+
+    remote: RemotePolicyConfig = field(default_factory=RemotePolicyConfig)
+    """A policy that runs on another machine."""
+
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    """What a robot may do, whoever is in control."""
+
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    """The moment in which a person takes control of a robot."""
+
+    controls: ControlsConfig = field(default_factory=ControlsConfig)
+    """How the person who attends a session is heard."""
 
     label: LabelConfig = field(default_factory=LabelConfig)
     """The judging."""
@@ -100,6 +166,9 @@ class RecapConfig:
 
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The evaluation."""
+
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    """How the policy's chunks of actions are carried out."""
 
     wandb: WandbConfig = field(default_factory=WandbConfig)
     """Weights & Biases."""
@@ -136,6 +205,14 @@ class RecapConfig:
         if self.base is not None:
             worlds["base"] = BASE_SEEDS
         return worlds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """Settings of a policy that flies robots on other machines; it needs no project."""
+
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    """The server."""
 
 
 def _require_disjoint(worlds: Mapping[str, range]) -> None:

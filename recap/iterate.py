@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from data.errors import ConfigError
 from data.files import read_json
 from recap.config import RecapConfig
 from recap.manifest import Manifest
@@ -53,7 +54,16 @@ def iterate(
 
     Source:
         Algorithm 1 of the paper.
+
+    Raises:
+        ConfigError: If a robot makes the attempts: it needs a person beside it.
     """
+    if config.robot:
+        message = (
+            "A robot cannot go through the loop alone: somebody has to reset, correct and judge. "
+            "Run the stages one by one, as docs/collect.md shows."
+        )
+        raise ConfigError(message)
 
     def stages(names: tuple[str, ...], *, iteration: int | None) -> None:
         for name in names:

@@ -10,7 +10,7 @@ from data.files import content_hash, read_json
 from data.trainset import Trainset
 from recap.manifest import Manifest, StageEntry
 from recap.project import Project
-from recap.trainsets import gather
+from recap.trainsets import trainset_of
 
 if TYPE_CHECKING:
     from recap.config import RecapConfig
@@ -76,13 +76,7 @@ def read_lap(config: "RecapConfig", project: Project, *, number: int) -> Lap:
     """
     is_pretrained_here = number == 0 and config.base is None
     parts = (None, number) if is_pretrained_here else (number,)
-    trainset = gather(
-        project,
-        iteration=number,
-        base=config.base,
-        skip_unjudged=config.skip_unjudged,
-        include_interrupted=config.include_interrupted,
-    )
+    trainset = trainset_of(config, project, iteration=number)
     marks = None
     if number > 0 or is_pretrained_here:
         marks = AdvantageTable.load(project.advantages(parts[0]))

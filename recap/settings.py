@@ -20,12 +20,27 @@ from draccus.utils import DecodingError, ParsingError
 from draccus.wrappers.docstring import get_attribute_docstring
 
 from data.errors import ConfigError, RecapError
-from recap.config import RecapConfig
+from recap.config import RecapConfig, ServingConfig
 from recap.project import SETTINGS_FILE
+from recap.remote.config import RemotePolicyConfig
 
 CONFIG_FLAG: Final = "config_path"
-ALWAYS_SHOWN: Final = ("project", "iteration", "seed", "workers", "skip_unjudged", "wandb")
+ALWAYS_SHOWN: Final = (
+    *("project", "iteration", "seed", "workers", "skip_unjudged", "include_interrupted", "wandb"),
+)
 """Settings that every command's help shows."""
+
+SHORT_NAMES: Final = {
+    "episodes": "session.episodes",
+    "minutes": "session.minutes",
+    "task": "session.task",
+    "policy.path": "session.policy",
+    **{f"policy.{f.name}": f"remote.{f.name}" for f in fields(RemotePolicyConfig)},
+}
+"""What is typed at every session with a robot; the policy's as LeRobot's users know it."""
+
+SECRETS: Final = ("remote.token",)
+"""Settings that are written nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +55,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The tree of settings that exist: a leaf has no children."""
+    """The tree of settings that exist: a leaf has no children.
+
+    An open group holds the settings of something that checks them itself, such as a LeRobot robot.
+    A flat one holds one number for each name, and the names may have dots, such as ``gripper.pos``.
+    """
 
     children: Mapping[str, "_Known"] = field(default_factory=dict)
+    is_open: bool = False
+    is_flat: bool = False
+    is_text: bool = False
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """Every setting with its full name."""
@@ -61,27 +83,34 @@ def read_settings(arguments: Sequence[str]) -> RecapConfig:
         ConfigError: If a setting is unknown, has no value, or a value it cannot have.
     """
     flags = _flags(arguments)
-    path = flags.pop(CONFIG_FLAG, None)
-    known = _known(RecapConfig)
-    for name in flags:
-        _require_known(name.split("."), known, source="")
-    merged: dict[str, Any] = {}
-    if path is not None:
-        merged = _load(Path(path))
-        _require_tree_known(merged, known, source=f"{path}: ")
-    elif "project" in flags and (Path(flags["project"]) / SETTINGS_FILE).exists():
-        merged = _load(Path(flags["project"]) / SETTINGS_FILE)
-    for name, text in flags.items():
-        _put(merged, name.split("."), _value_of(name, text))
+    merged = _from_file(flags, RecapConfig)
+    if CONFIG_FLAG not in flags and "project" in flags:
+        frozen = Path(flags["project"]) / SETTINGS_FILE
+        merged = _load(frozen) if frozen.exists() else merged
+    merged = _over(merged, flags, RecapConfig)
     if merged.get("project") is None:
         message = "project is not set. Say which folder the run lives in: --project=runs/NAME"
         raise ConfigError(message)
-    return _decode(merged)
+    return _decode(RecapConfig, merged)
+
+
+def read_serving(arguments: Sequence[str]) -> ServingConfig:
+    """Read the settings of a server, which has no project, from arguments and the file they name.
+
+    Raises:
+        ConfigError: If a setting is unknown, has no value, or a value it cannot have.
+    """
+    flags = _flags(arguments)
+    merged = _over(_from_file(flags, ServingConfig), flags, ServingConfig)
+    return _decode(ServingConfig, merged)
 
 
 def plain_settings(config: RecapConfig) -> dict[str, Any]:
-    """Give the whole configuration as mappings, lists, texts and numbers."""
+    """Give the whole configuration as mappings, lists, texts and numbers, without secrets."""
     plain: dict[str, Any] = json.loads(json.dumps(draccus.encode(config)))
+    for name in SECRETS:
+        group, _, leaf = name.partition(".")
+        plain[group].pop(leaf)
     return plain
 
 
@@ -92,12 +121,55 @@ def settings_of(sections: Sequence[str]) -> list[Setting]:
         sections: Top-level settings that the command reads besides those that all read.
     """
     shown = set(ALWAYS_SHOWN) | set(sections)
-    listed = [s for s in _listed(RecapConfig) if s.name.split(".")[0] in shown]
-    return sorted(listed, key=lambda setting: setting.name.split(".")[0] in ALWAYS_SHOWN)
+    listed = [s for s in _listed(RecapConfig) if _group(s) in shown]
+    return sorted(listed, key=lambda setting: _group(setting) in ALWAYS_SHOWN)
+
+
+def serving_settings() -> list[Setting]:
+    """List the settings of a server."""
+    return list(_listed(ServingConfig))
+
+
+def _group(setting: Setting) -> str:
+    return setting.name.split(".")[0]
+
+
+def _from_file(flags: Mapping[str, str], kind: type) -> dict[str, Any]:
+    """Read the file that ``--config_path`` names, if it is given."""
+    if CONFIG_FLAG not in flags:
+        return {}
+    path = Path(flags[CONFIG_FLAG])
+    content = _load(path)
+    _require_tree_known(content, _known(kind), source=f"{path}: ")
+    return content
+
+
+def _over(settings: dict[str, Any], flags: Mapping[str, str], kind: type) -> dict[str, Any]:
+    """Put the flags over the settings of a file."""
+    known = _known(kind)
+    for name, text in flags.items():
+        if name != CONFIG_FLAG:
+            parts = name.split(".")
+            _require_known(parts, known, source="")
+            leaf, parts = _leaf(parts, known)
+            # An instruction with a colon in it is no mapping.
+            _put(settings, parts, text if leaf.is_text else _value_of(name, text))
+    return settings
+
+
+def _leaf(parts: list[str], known: _Known) -> tuple[_Known, list[str]]:
+    """Return where a name leads, and its parts with what follows a flat group in one piece."""
+    for depth, part in enumerate(parts, start=1):
+        if known.is_open and not known.is_flat:
+            break
+        if known.is_flat:
+            return known, [*parts[: depth - 1], ".".join(parts[depth - 1 :])]
+        known = known.children[part]
+    return known, parts
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str]:
-    """Split ``--name=value`` and ``--name value`` into names and texts."""
+    """Split ``--name=value`` and ``--name value`` into full names and texts."""
     flags: dict[str, str] = {}
     waiting = ""
     for argument in arguments:
@@ -116,7 +188,15 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
     if waiting:
         message = f"--{waiting} needs a value: --{waiting}=..."
         raise ConfigError(message)
-    return flags
+    return {_full_name(name): text for name, text in flags.items()}
+
+
+def _full_name(name: str) -> str:
+    """Return the setting that a short name stands for, or one inside the group it stands for."""
+    for short, full in SHORT_NAMES.items():
+        if name == short or name.startswith(f"{short}."):
+            return full + name.removeprefix(short)
+    return name
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -163,9 +243,9 @@ def _put(tree: dict[str, Any], parts: Sequence[str], value: object) -> None:
     tree[leaf] = value
 
 
-def _decode(merged: Mapping[str, Any]) -> RecapConfig:
+def _decode[Config](kind: type[Config], merged: Mapping[str, Any]) -> Config:
     try:
-        config: RecapConfig = draccus.decode(RecapConfig, merged)
+        config: Config = draccus.decode(kind, merged)
     except (DecodingError, ParsingError) as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -181,7 +261,13 @@ def _known(config: type) -> _Known:
     hints = typing.get_type_hints(config)
     return _Known(
         {
-            f.name: _known(hints[f.name]) if is_dataclass(hints[f.name]) else _Known()
+            f.name: _known(hints[f.name])
+            if is_dataclass(hints[f.name])
+            else _Known(
+                is_open=_is_mapping(hints[f.name]),
+                is_flat=_is_mapping(hints[f.name]) and Any not in typing.get_args(hints[f.name]),
+                is_text=hints[f.name] is str,
+            )
             for f in fields(config)
         }
     )
@@ -193,6 +279,8 @@ def _require_tree_known(
     for name, value in tree.items():
         parts = (*prefix, str(name))
         _require_known(parts, known, source=source)
+        if _at(parts, known).is_open:
+            continue
         if isinstance(value, Mapping):
             _require_tree_known(value, known, source=source, prefix=parts)
         elif _at(parts, known).children:
@@ -212,6 +300,8 @@ def _at(parts: Sequence[str], known: _Known) -> _Known:
 def _require_known(parts: Sequence[str], known: _Known, *, source: str) -> None:
     here = known
     for part in parts:
+        if here.is_open:
+            return
         if part not in here.children:
             message = (
                 f"{source}'{'.'.join(parts)}' is not a setting."
@@ -238,15 +328,21 @@ def _listed(config: type, prefix: str = "") -> Iterator[Setting]:
             continue
         sentence = get_attribute_docstring(config, f.name).docstring_below
         yield Setting(
-            name=prefix + f.name,
+            name=prefix + f.name + (".*" if _is_mapping(kind) else ""),
             kind=_kind_in_words(kind),
             sentence=" ".join(sentence.split()),
             default=_default_in_words(f.default),
         )
 
 
+def _is_mapping(kind: object) -> bool:
+    return typing.get_origin(kind) in {dict, Mapping}
+
+
 def _kind_in_words(kind: object) -> str:
     arguments = typing.get_args(kind)
+    if _is_mapping(kind):
+        return "..."
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "|".join(member.value for member in kind)
     if NoneType in arguments:

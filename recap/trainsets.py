@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from recap.core.returns import ReturnScale
 from recap.progress import ProgressFactory
 from recap.project import Project
 from value_models.frames import JudgedFrames, Observations
+
+if TYPE_CHECKING:
+    from recap.config import RecapConfig
 
 STATISTICS_OF_TRAINSET = Path("meta/stats.json")
 STATISTICS_OF_BASE = "statistics.json"
@@ -85,6 +88,17 @@ def open_store(project: Project) -> EpisodeStore:
     from envs.tabletop import LAYOUT
 
     return EpisodeStore(project.episodes, _find_layout(project) or LAYOUT)
+
+
+def trainset_of(config: "RecapConfig", project: Project, *, iteration: int | None) -> Trainset:
+    """Gather what a lap trains on, with the choices that the settings make."""
+    return gather(
+        project,
+        iteration=iteration,
+        base=config.base,
+        skip_unjudged=config.skip_unjudged,
+        include_interrupted=config.include_interrupted,
+    )
 
 
 def gather(

@@ -94,15 +94,9 @@ def run(
     """Mark every frame of one lap's training set."""
     from data.annotations import AdvantageTable
     from data.files import content_hash
-    from recap.trainsets import gather
+    from recap.trainsets import trainset_of
 
-    trainset = gather(
-        project,
-        iteration=iteration,
-        base=config.base,
-        skip_unjudged=config.skip_unjudged,
-        include_interrupted=config.include_interrupted,
-    )
+    trainset = trainset_of(config, project, iteration=iteration)
     value, destination = project.value(iteration), project.advantages(iteration)
     value_fingerprint = content_hash(value)
 

@@ -66,15 +66,9 @@ def run(
     from recap.policies.checkpoint import load_policy
     from recap.policies.conditioning import conditioning_gap
     from recap.policies.training import train_policy
-    from recap.trainsets import gather
+    from recap.trainsets import trainset_of
 
-    trainset = gather(
-        project,
-        iteration=iteration,
-        base=config.base,
-        skip_unjudged=config.skip_unjudged,
-        include_interrupted=config.include_interrupted,
-    )
+    trainset = trainset_of(config, project, iteration=iteration)
     inputs = {project.relative(trainset.root): trainset.fingerprint}
     base = None
     if iteration is not None:

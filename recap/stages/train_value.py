@@ -63,16 +63,10 @@ def run(
 ) -> TrainValueReport:
     """Train the value model of one lap, from the pre-trained one."""
     from data.files import content_hash, read_json
-    from recap.trainsets import gather
+    from recap.trainsets import trainset_of
     from value_models.checkpoint import METRICS_FILE, load_checkpoint
 
-    trainset = gather(
-        project,
-        iteration=iteration,
-        base=config.base,
-        skip_unjudged=config.skip_unjudged,
-        include_interrupted=config.include_interrupted,
-    )
+    trainset = trainset_of(config, project, iteration=iteration)
     initial = None if iteration is None else project.starting_point(config.base) / "value"
     began_from = "" if initial is None else content_hash(initial)
 

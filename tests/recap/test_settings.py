@@ -40,6 +40,64 @@ def test_a_flag_changes_one_place_of_a_group_that_stands_in_two(in_folder):
     assert (config.value.steps, config.pretraining.value.steps) == (9, 5)
 
 
+def test_a_robot_is_described_in_lerobots_own_words():
+    config = read_settings(
+        [
+            "--project=p",
+            "--robot.type=so101_follower",
+            "--robot.port=/dev/ttyACM0",
+            "--robot.cameras.front.width=640",
+            "--robot.cameras.front.type=opencv",
+            "--teleop.type=so101_leader",
+        ]
+    )
+    assert config.robot == {
+        "type": "so101_follower",
+        "port": "/dev/ttyACM0",
+        "cameras": {"front": {"width": 640, "type": "opencv"}},
+    }
+    assert config.teleop == {"type": "so101_leader"}
+
+
+def test_what_is_typed_at_every_session_has_short_names():
+    config = read_settings(
+        [
+            "--project=p",
+            "--episodes=3",
+            "--minutes=2.5",
+            "--policy.path=runs/a/policy",
+            "--policy.address=gpu:8765",
+            "--policy.deadline_s=0.5",
+            "--policy.openpi.chunk_steps=60",
+            "--policy.guidance=2",
+        ]
+    )
+    session, remote = config.session, config.remote
+    assert (session.episodes, session.minutes) == (3, 2.5)
+    assert session.policy == Path("runs/a/policy")
+    assert (remote.address, remote.deadline_s, remote.openpi.chunk_steps) == ("gpu:8765", 0.5, 60)
+    assert config.policy.guidance == 2  # how it is trained keeps its name
+
+
+def test_a_flag_for_one_joint_leaves_the_others_as_they_are(in_folder):
+    in_folder.write_text("project: p\nsafety:\n  speeds:\n    gripper.pos: 1000\n")
+    flags = ["--safety.speeds.lift.pos=30", "--safety.high={lift.pos: 90}"]
+    config = read_settings(["--config_path=configs/x.yaml", *flags])
+    assert config.safety.speeds == {"gripper.pos": 1000, "lift.pos": 30}
+    assert config.safety.high == {"lift.pos": 90}
+
+
+@pytest.mark.parametrize("text", ["put it down: gently", "on", "7", "[red] to {green}", "#1", ""])
+def test_an_instruction_is_taken_word_by_word(text):
+    assert read_settings(["--project=p", f"--task={text}"]).session.task == text
+
+
+def test_a_token_is_written_nowhere():
+    config = read_settings(["--project=p", "--policy.token=correct-horse-battery"])
+    assert config.remote.token == "correct-horse-battery"  # noqa: S105 - of this test
+    assert "correct-horse-battery" not in f"{config} {plain_settings(config)}"
+
+
 def test_an_unknown_key_of_the_file_names_the_nearest(in_folder):
     in_folder.write_text("project: runs/x\nadvantage:\n  horizn: 7\n")
     assert message_of(["--config_path", "configs/x.yaml"]) == (

@@ -27,7 +27,7 @@ class ExecutionConfig:
     ensemble_decay: float = 0.01
     """Weight exp(-decay * i) of the i-th oldest chunk in an ensemble; 0 weighs all alike."""
 
-    max_guidance_weight: float = 10.0
+    max_guidance_weight: float = 2.0
     """How strongly a real-time chunk is drawn to what will be done anyway, at the most."""
 
     prefix_schedule: str = "linear"
