@@ -118,5 +118,5 @@ class LeaderButtons:
     def get_teleop_events(self) -> Mapping[Any, Any]:
         """Return which of LeRobot's ``TeleopEvents`` hold now."""
         with suppress(*LOST, RecapError):
-            self._told = {}; self._told = self._teleoperator.get_teleop_events()
+            self._told = self._teleoperator.get_teleop_events()
         return self._told
