@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from data.errors import ProjectError
 from data.schema import Outcome
@@ -89,11 +90,18 @@ class OutcomeStore:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
         try:
-            _metadata.create_all(self._engine)
+            self._make_table()
         except DatabaseError as error:
             self._engine.dispose()
             message = f"{location} cannot be used as a store of outcomes ({error.orig})."
             raise ProjectError(message) from error
+
+    def _make_table(self) -> None:
+        """Make the table unless it is there; two processes may open a new store at once."""
+        with self._engine.begin() as connection:
+            connection.execute(CreateTable(_judgements, if_not_exists=True))
+            for index in _judgements.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
 
     def judge(self, uid: str, verdict: Outcome, *, rater: str, note: str = "") -> None:
         """Add the judgement of one episode. An earlier one stays in the history."""

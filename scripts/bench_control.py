@@ -182,13 +182,13 @@ def _demonstrate(folder: Path, *, episodes: int) -> Project:
 def _train(project: Project, *, steps: int) -> Path:
     """Train the policy, or take the one that is there.
 
-    First all of it; then, twice as long, what predicts alone, on features that are computed once: a
+    First all of it; then, six times as long, what predicts alone, on features that are computed once: a
     chunk that is rough in itself would hide its seams.
     """
     from recap.policies.training import train_policy
 
     whole = PolicyTrainingConfig(steps=steps, waypoint_weight=0.0)
-    frozen = replace(whole, steps=2 * steps, freeze_encoder=True, batch_size=256, noise_samples=4)
+    frozen = replace(whole, steps=6 * steps, freeze_encoder=True, batch_size=256, noise_samples=4)
     first, second = (project.folder / f"policy-{steps}-{part}" for part in ("first", "second"))
     trainset = gather(project, iteration=0, base=None, skip_unjudged=False)
     for destination, start, settings in ((first, SHAPE, whole), (second, first, frozen)):

@@ -1,6 +1,7 @@
 import datetime as dt
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,15 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     assert str(caught.value) == (
         f"{path} cannot be used as a store of outcomes (file is not a database)."
     )
+
+
+def test_several_may_open_a_new_store_at_once(tmp_path):
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        with ThreadPoolExecutor(8) as people:
+            stores = list(people.map(lambda _, path=path: OutcomeStore(path), range(8)))
+        for rater, store in enumerate(stores):
+            store.judge("one", Outcome.SUCCESS, rater=str(rater))
+        assert len(stores[0].history("one")) == 8
+        for store in stores:
+            store.close()
