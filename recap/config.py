@@ -11,10 +11,10 @@ from envs.simulation import WAYS_TO_HOLD, Simulation
 from recap.metrics import WandbConfig
 from recap.policies.config import PolicyTrainingConfig
 from recap.remote.config import RemotePolicyConfig, ServeConfig
-from recap.rollout.alignment import AlignmentConfig
-from recap.rollout.controls import ControlsConfig
 from recap.rollout.execution.config import ExecutionConfig
-from recap.rollout.safety import SafetyConfig
+from recap.rollout.live.alignment import AlignmentConfig
+from recap.rollout.live.controls import ControlsConfig
+from recap.rollout.live.safety import SafetyConfig
 from recap.stages.collect import CollectConfig, DemonstrationConfig
 from recap.stages.evaluate import EvaluateConfig
 from recap.stages.label import LabelConfig

@@ -182,8 +182,8 @@ def _demonstrate(folder: Path, *, episodes: int) -> Project:
 def _train(project: Project, *, steps: int) -> Path:
     """Train the policy, or take the one that is there.
 
-    First all of it; then, six times as long, what predicts alone, on features that are computed once: a
-    chunk that is rough in itself would hide its seams.
+    First all of it; then, six times as long, what predicts alone, on features that are computed
+    once: a chunk that is rough in itself would hide its seams.
     """
     from recap.policies.training import train_policy
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from envs.hardware import RobotWorld
     from envs.leader import Leader
     from recap.config import RecapConfig
-    from recap.rollout.alignment import Alignment
     from recap.rollout.chunks import ChunkSource
-    from recap.rollout.controls import CombinedControls
-    from recap.rollout.live_attempt import Rig
-    from recap.rollout.live_policy import LivePolicy
-    from recap.rollout.safety import SafetyFilter
-    from recap.rollout.session_plan import SessionPlan, SessionResult
+    from recap.rollout.live.alignment import Alignment
+    from recap.rollout.live.attempt import Rig
+    from recap.rollout.live.controls import CombinedControls
+    from recap.rollout.live.plan import SessionPlan, SessionResult
+    from recap.rollout.live.policy import LivePolicy
+    from recap.rollout.live.safety import SafetyFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def prepare(config: "RecapConfig", project: Project) -> Party:
     """
     from envs.devices import make_robot
     from envs.hardware import RobotWorld
-    from recap.rollout.safety import SafetyFilter
+    from recap.rollout.live.safety import SafetyFilter
 
     session = config.session
     world = RobotWorld(make_robot(config.robot), rate_hz=session.rate_hz, task=session.task)
@@ -160,10 +160,10 @@ def prepare(config: "RecapConfig", project: Project) -> Party:
 def run(config: "RecapConfig", project: Project, party: Party | None = None) -> SessionReport:
     """Record one session, with who was prepared for it or whom the settings name."""
     from data.outcomes import OutcomeStore
-    from recap.rollout.interruption import noted_interruption
-    from recap.rollout.session import Session
-    from recap.rollout.telling import Teller
-    from recap.rollout.view import open_view
+    from recap.rollout.live.interruption import noted_interruption
+    from recap.rollout.live.session import Session
+    from recap.rollout.live.telling import Teller
+    from recap.rollout.live.view import open_view
     from recap.trainsets import fix_layout, open_store
 
     party = party or prepare(config, project)
@@ -196,8 +196,8 @@ def run(config: "RecapConfig", project: Project, party: Party | None = None) -> 
 
 def _rig(config: "RecapConfig", party: Party, stack: ExitStack) -> "Rig":
     """Connect everything that takes part; the stack lets go of it again, whatever happens."""
-    from recap.rollout.clock import ControlClock
-    from recap.rollout.live_attempt import Rig
+    from recap.rollout.live.attempt import Rig
+    from recap.rollout.live.clock import ControlClock
 
     world, leader = party.world, party.leader
     policy = _policy(config, party)
@@ -228,7 +228,7 @@ def _rig(config: "RecapConfig", party: Party, stack: ExitStack) -> "Rig":
 def _policy(config: "RecapConfig", party: Party) -> "LivePolicy | None":
     """Let the policy fly that was loaded, or the one elsewhere; demonstrations have none."""
     from recap.rollout.execution import make_execution
-    from recap.rollout.live_policy import LivePolicy
+    from recap.rollout.live.policy import LivePolicy
 
     if config.iteration == 0:
         return None
@@ -279,7 +279,7 @@ def _leader(config: "RecapConfig", world: "RobotWorld") -> "Leader | None":
 
 
 def _alignment(config: "RecapConfig", world: "RobotWorld", leader: "Leader") -> "Alignment":
-    from recap.rollout.alignment import Alignment, has_motors
+    from recap.rollout.live.alignment import Alignment, has_motors
 
     return Alignment(
         names=world.layout.action_names,
@@ -291,8 +291,8 @@ def _alignment(config: "RecapConfig", world: "RobotWorld", leader: "Leader") -> 
 
 def _controls(config: "RecapConfig", leader: "Leader | None") -> "CombinedControls":
     from envs.leader import LeaderButtons
-    from recap.rollout.controls import open_controls
-    from recap.rollout.teleop_events import has_events
+    from recap.rollout.live.controls import open_controls
+    from recap.rollout.live.teleop_events import has_events
 
     if leader is None or not has_events(leader.teleoperator):
         return open_controls(config.controls)
@@ -300,7 +300,7 @@ def _controls(config: "RecapConfig", leader: "Leader | None") -> "CombinedContro
 
 
 def _plan(config: "RecapConfig", *, recorded: int) -> "SessionPlan":
-    from recap.rollout.session_plan import SessionPlan
+    from recap.rollout.live.plan import SessionPlan
 
     return SessionPlan(
         iteration=config.iteration,

@@ -9,12 +9,12 @@ from data.schema import ACTION_KEY, STATE_KEY
 from envs.hardware import RobotWorld
 from envs.tabletop import LAYOUT
 from recap.progress import silent
-from recap.rollout.alignment import Alignment
 from recap.rollout.attempt import AttemptPlan
-from recap.rollout.clock import ControlClock
-from recap.rollout.live_attempt import Rig
+from recap.rollout.live.alignment import Alignment
+from recap.rollout.live.attempt import Rig
+from recap.rollout.live.clock import ControlClock
+from recap.rollout.live.safety import SafetyConfig, SafetyFilter
 from recap.rollout.manager import PilotSpec, RecordingSpec, Rollouts, run_rollouts
-from recap.rollout.safety import SafetyConfig, SafetyFilter
 
 TIME_LIMIT_STEPS = 24
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ConfigError
-from recap.rollout.alignment import (
+from recap.rollout.live.alignment import (
     SETTLING_STEPS,
     Alignment,
     AlignmentConfig,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.rollout.clock import REMEMBERED_TICKS, ControlClock
+from recap.rollout.live.clock import REMEMBERED_TICKS, ControlClock
 
 PERIOD_S = 0.02
 

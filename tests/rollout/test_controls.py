@@ -10,11 +10,11 @@ import pytest
 from lerobot.teleoperators.utils import TeleopEvents
 
 from data.errors import ConfigError, DeviceError
-from recap.rollout import controls as controls_module
-from recap.rollout.controls import CombinedControls, ControlsConfig, open_controls
-from recap.rollout.handover import Event
-from recap.rollout.pedal import PedalConfig, PedalControls
-from recap.rollout.teleop_events import TeleopEventControls, has_events
+from recap.rollout.live import controls as controls_module
+from recap.rollout.live.controls import CombinedControls, ControlsConfig, open_controls
+from recap.rollout.live.handover import Event
+from recap.rollout.live.pedal import PedalConfig, PedalControls
+from recap.rollout.live.teleop_events import TeleopEventControls, has_events
 
 
 class Gamepad:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.schema import Ending, Outcome, Pilot
-from recap.rollout.alignment import Alignment
-from recap.rollout.handover import Event, Handover, Phase
-from recap.rollout.safety import SafetyConfig, SafetyFilter
+from recap.rollout.live.alignment import Alignment
+from recap.rollout.live.handover import Event, Handover, Phase
+from recap.rollout.live.safety import SafetyConfig, SafetyFilter
 
 A, P, L, C, E = Phase.AUTONOMOUS, Phase.PAUSED, Phase.ALIGNING, Phase.CORRECTING, Phase.ENDED
 WAY_TO = {

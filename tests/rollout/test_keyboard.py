@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.rollout.handover import Event
-from recap.rollout.keyboard import (
+from recap.rollout.live.handover import Event
+from recap.rollout.live.keyboard import (
     HELD_WITHIN_S,
     KEYS,
     PATIENT_POLLS,
@@ -210,7 +210,7 @@ def test_keys_are_read_from_a_terminal_in_the_foreground_only(terminal, tmp_path
 PROGRAM = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
-from recap.rollout.keyboard import TerminalKeys
+from recap.rollout.live.keyboard import TerminalKeys
 {before}
 keys = TerminalKeys({descriptor})
 print("open", flush=True)

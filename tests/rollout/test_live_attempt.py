@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from data.errors import DeviceError, EpisodeError, PolicyUnreachableError
 from data.schema import Ending, Outcome, Pilot
 from recap.remote.errors import PolicyRefusedError
-from recap.rollout.handover import Event, Handover, Phase
-from recap.rollout.live_attempt import LiveAttempt
+from recap.rollout.live.attempt import LiveAttempt
+from recap.rollout.live.handover import Event, Handover, Phase
 
 
 class Frames(list):

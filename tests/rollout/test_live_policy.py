@@ -8,7 +8,7 @@ import pytest
 from data.errors import CheckpointError, PolicyUnreachableError
 from recap.rollout.chunks import Chunk
 from recap.rollout.execution.synchronous import Synchronous
-from recap.rollout.live_policy import STEPS_BETWEEN_TRIES, LivePolicy
+from recap.rollout.live.policy import STEPS_BETWEEN_TRIES, LivePolicy
 
 
 class Counting:

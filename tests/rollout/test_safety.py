@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ConfigError
-from recap.rollout.safety import SafetyConfig, SafetyFilter
+from recap.rollout.live.safety import SafetyConfig, SafetyFilter
 
 NAMES = ("base.pos", "elbow.pos", "gripper.pos")
 RATE_HZ = 50.0

@@ -11,11 +11,11 @@ from data.outcomes import OutcomeStore
 from data.recording import EpisodeRecorder
 from data.schema import Ending, Outcome, Source
 from recap.remote.errors import PolicyRefusedError
-from recap.rollout import session as session_module
-from recap.rollout.handover import Event
-from recap.rollout.interruption import Interruption
-from recap.rollout.session import Session
-from recap.rollout.session_plan import SessionPlan
+from recap.rollout.live import session as session_module
+from recap.rollout.live.handover import Event
+from recap.rollout.live.interruption import Interruption
+from recap.rollout.live.plan import SessionPlan
+from recap.rollout.live.session import Session
 
 READY, PAUSE, STOP, QUIT = Event.READY, Event.PAUSE, Event.EMERGENCY_STOP, Event.QUIT
 SUCCESS, FAILURE, DISCARD = Event.SUCCESS, Event.FAILURE, Event.DISCARD

@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from data.schema import Ending, EpisodeInfo, Outcome, Source
-from recap.rollout import telling
-from recap.rollout.clock import Overrun
-from recap.rollout.handover import Phase
-from recap.rollout.live_attempt import Tally
-from recap.rollout.session_plan import SessionPlan, SessionResult
-from recap.rollout.telling import NO_KEYS, Moment, Teller
-from recap.rollout.view import PlainView, Status, TerminalView, drawing, open_view
+from recap.rollout.live import telling
+from recap.rollout.live.attempt import Tally
+from recap.rollout.live.clock import Overrun
+from recap.rollout.live.handover import Phase
+from recap.rollout.live.plan import SessionPlan, SessionResult
+from recap.rollout.live.telling import NO_KEYS, Moment, Teller
+from recap.rollout.live.view import PlainView, Status, TerminalView, drawing, open_view
 
 STATUS = Status(
     attempt="3 of 20",

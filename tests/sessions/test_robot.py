@@ -11,7 +11,7 @@ from envs.arm import POSITION_KEYS
 from envs.mujoco_robot import TabletopRobot
 from recap.cli import main
 from recap.project import Project
-from recap.rollout.live_policy import LivePolicy
+from recap.rollout.live.policy import LivePolicy
 from recap.trainsets import gather
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
@@ -166,7 +166,7 @@ def test_a_leader_that_is_lost_does_not_cost_the_arm(
         return get_action(teleop)
 
     monkeypatch.setattr(ScriptedTeleop, "get_action", failing)
-    monkeypatch.setattr("recap.rollout.session.SECONDS_BETWEEN_RECONNECTS", 0.1)
+    monkeypatch.setattr("recap.rollout.live.session.SECONDS_BETWEEN_RECONNECTS", 0.1)
     flags = [f"--project={project}", "--iteration=0", "--episodes=2"]
     assert main(["collect", *settings, *flags]) == 0
     _, infos = recorded(project)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeGuard
 
-from recap.rollout.handover import Event
+from recap.rollout.live.handover import Event
 
 INTERVENTION: Final = "is_intervention"
 

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from recap.rollout.handover import Event
-from recap.rollout.keyboard import TerminalKeys, can_read_keys, keys_help
-from recap.rollout.pedal import PedalConfig, PedalControls
-from recap.rollout.teleop_events import TeleopEventControls, has_events
+from recap.rollout.live.handover import Event
+from recap.rollout.live.keyboard import TerminalKeys, can_read_keys, keys_help
+from recap.rollout.live.pedal import PedalConfig, PedalControls
+from recap.rollout.live.teleop_events import TeleopEventControls, has_events
 
 logger = logging.getLogger(__name__)
 

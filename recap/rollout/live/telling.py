@@ -7,11 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from recap.rollout.clock import ClockSummary, ControlClock
-from recap.rollout.handover import Phase
-from recap.rollout.live_attempt import Rig, Tally
-from recap.rollout.session_plan import SessionPlan, SessionResult
-from recap.rollout.view import Status, View
+from recap.rollout.live.attempt import Rig, Tally
+from recap.rollout.live.clock import ClockSummary, ControlClock
+from recap.rollout.live.handover import Phase
+from recap.rollout.live.plan import SessionPlan, SessionResult
+from recap.rollout.live.view import Status, View
 
 SECONDS_BETWEEN_DRAWINGS: Final = 0.5
 LITTLE_DISK_GB: Final = 2.0

@@ -11,12 +11,12 @@ from data.schema import Pilot
 from envs.hardware import RobotWorld
 from envs.leader import Leader
 from envs.world import Observation
-from recap.rollout.alignment import Alignment
-from recap.rollout.clock import ControlClock
-from recap.rollout.controls import CombinedControls
-from recap.rollout.handover import Event, Handover, Phase
-from recap.rollout.live_policy import LivePolicy
-from recap.rollout.safety import SafetyFilter
+from recap.rollout.live.alignment import Alignment
+from recap.rollout.live.clock import ControlClock
+from recap.rollout.live.controls import CombinedControls
+from recap.rollout.live.handover import Event, Handover, Phase
+from recap.rollout.live.policy import LivePolicy
+from recap.rollout.live.safety import SafetyFilter
 
 Floats = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, TextIO
 
-from recap.rollout.handover import Event
+from recap.rollout.live.handover import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,12 @@ from data.errors import DeviceError
 from data.outcomes import OutcomeStore
 from data.recording import EpisodeRecorder
 from data.schema import Ending, EpisodeInfo, Pilot, Source
-from recap.rollout.alignment import bring_together
-from recap.rollout.handover import Event, Handover
-from recap.rollout.interruption import Interruption
-from recap.rollout.live_attempt import LiveAttempt, Rig, Tally
-from recap.rollout.session_plan import SessionPlan, SessionResult
-from recap.rollout.telling import Moment, Teller
+from recap.rollout.live.alignment import bring_together
+from recap.rollout.live.attempt import LiveAttempt, Rig, Tally
+from recap.rollout.live.handover import Event, Handover
+from recap.rollout.live.interruption import Interruption
+from recap.rollout.live.plan import SessionPlan, SessionResult
+from recap.rollout.live.telling import Moment, Teller
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from data.errors import ConfigError, DeviceError
-from recap.rollout.handover import Event
+from recap.rollout.live.handover import Event
 
 KEY_PREFIX: Final = "KEY_"
 
