@@ -63,21 +63,26 @@ def _decode(name: str, kind: Any, settings: Mapping[str, Any]) -> Any:  # noqa: 
     _register(settings.get(PLUGIN))
     own = {key: value for key, value in settings.items() if key != PLUGIN}
     _require_known_type(name, kind, own)
+    _require_known_fields(name, kind, own)
     try:
         return draccus.decode(kind, own)
     except (DecodingError, ParsingError) as error:
-        known = [field.name for field in fields(kind.get_choice_class(own[TYPE]))]
-        hints = [
-            f" Did you mean '{nearest[0]}'?"
-            for key in own
-            if key not in {*known, TYPE} and (nearest := difflib.get_close_matches(key, known, n=1))
-        ]
         words = " ".join(str(error).replace("`", "").split())
-        message = f"--{name}.*: {words}.{''.join(hints[:1])}"
+        message = f"--{name}.*: {words}."
         raise ConfigError(message) from error
     except ValueError as error:  # some configurations check themselves
         message = f"--{name}.*: {error}"
         raise ConfigError(message) from error
+
+
+def _require_known_fields(name: str, kind: Any, settings: Mapping[str, Any]) -> None:  # noqa: ANN401
+    known = [field.name for field in fields(kind.get_choice_class(settings[TYPE]))]
+    for key in settings:
+        if key not in {*known, TYPE}:
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = f"Did you mean '{nearest[0]}'?" if nearest else f"It has {', '.join(known)}."
+            message = f"--{name}.{key} is not a setting of '{settings[TYPE]}'. {hint}"
+            raise ConfigError(message)
 
 
 def _require_known_type(name: str, kind: Any, settings: Mapping[str, Any]) -> None:  # noqa: ANN401

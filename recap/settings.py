@@ -39,6 +39,8 @@ SHORT_NAMES: Final = {
 }
 """What is typed at every session with a robot; the policy's as LeRobot's users know it."""
 
+SESSION_LENGTHS: Final = ("session.episodes", "session.minutes")
+
 SECRETS: Final = ("remote.token",)
 """Settings that are written nowhere."""
 
@@ -88,6 +90,7 @@ def read_settings(arguments: Sequence[str]) -> RecapConfig:
         frozen = Path(flags["project"]) / SETTINGS_FILE
         merged = _load(frozen) if frozen.exists() else merged
     merged = _over(merged, flags, RecapConfig)
+    _require_robot(flags, merged)
     if merged.get("project") is None:
         message = "project is not set. Say which folder the run lives in: --project=runs/NAME"
         raise ConfigError(message)
@@ -128,6 +131,18 @@ def settings_of(sections: Sequence[str]) -> list[Setting]:
 def serving_settings() -> list[Setting]:
     """List the settings of a server."""
     return list(_listed(ServingConfig))
+
+
+def _require_robot(flags: Mapping[str, str], merged: Mapping[str, Any]) -> None:
+    """Refuse what is for a session where there is no robot: it would be simulated instead."""
+    for name in flags:
+        if name in SESSION_LENGTHS and not merged.get("robot"):
+            message = (
+                f"--{name.removeprefix('session.')} is for a session with a robot, and none is named. Name it with "
+                f"--robot.type=... or --config_path=..., or, for the simulation, use "
+                f"--collect.episodes or --demonstrations.episodes."
+            )
+            raise ConfigError(message)
 
 
 def _group(setting: Setting) -> str:
@@ -313,7 +328,8 @@ def _require_known(parts: Sequence[str], known: _Known, *, source: str) -> None:
 
 def _suggestion(part: str, *, here: _Known, everywhere: _Known) -> str:
     """Name the nearest setting in the same group, or the same word in another group."""
-    nearest = difflib.get_close_matches(part, here.children, n=1)
+    known = [*here.children, *SHORT_NAMES] if here is everywhere else [*here.children]
+    nearest = difflib.get_close_matches(part, known, n=1)
     if not nearest:
         nearest = [name for name in everywhere.names() if name.rpartition(".")[2] == part][:1]
     return f" Did you mean '{nearest[0]}'?" if nearest else ""

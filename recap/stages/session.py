@@ -102,8 +102,8 @@ class SessionReport:
         )
         return (
             f"iteration {self.iteration}, session: {self.episodes} episodes, {self.frames} frames "
-            f"({self.corrected_frames} corrected), {self.successes} successes, "
-            f"{self.failures} failures, {self.discarded} discarded, "
+            f"({self.corrected_frames} corrected)\n"
+            f"  {self.successes} successes, {self.failures} failures, {self.discarded} discarded, "
             f"{self.interrupted} interrupted, {unjudged} not judged yet"
         )
 

@@ -63,7 +63,7 @@ def test_no_type_at_all_lists_what_there_is():
     [
         (
             {"type": "recap_tabletop_arm", "image_heigth": 48},
-            "--robot.*: The fields image_heigth are not valid for TabletopRobotConfig. "
+            "--robot.image_heigth is not a setting of 'recap_tabletop_arm'. "
             "Did you mean 'image_height'?",
         ),
         (

@@ -63,6 +63,7 @@ def test_what_is_typed_at_every_session_has_short_names():
     config = read_settings(
         [
             "--project=p",
+            "--robot.type=so101_follower",
             "--episodes=3",
             "--minutes=2.5",
             "--policy.path=runs/a/policy",
@@ -217,3 +218,24 @@ def test_a_configuration_of_the_repository_is_valid(path):
 def test_every_setting_has_a_sentence():
     listed = settings_of(tuple(RecapConfig.__dataclass_fields__))
     assert [setting.name for setting in listed if not setting.sentence.endswith(".")] == []
+
+
+def test_what_is_for_a_session_is_refused_where_there_is_no_robot(tmp_path):
+    with pytest.raises(ConfigError) as mistake:
+        read_settings([f"--project={tmp_path}", "--episodes=3"])
+    assert str(mistake.value) == (
+        "--episodes is for a session with a robot, and none is named. Name it with "
+        "--robot.type=... or --config_path=..., or, for the simulation, use --collect.episodes or "
+        "--demonstrations.episodes."
+    )
+    assert (
+        read_settings(
+            [f"--project={tmp_path}", "--episodes=3", "--robot.type=so101_follower"]
+        ).session.episodes
+        == 3
+    )
+
+
+def test_a_short_name_is_suggested_too(tmp_path):
+    with pytest.raises(ConfigError, match=r"'epsiodes' is not a setting. Did you mean 'episodes'"):
+        read_settings([f"--project={tmp_path}", "--epsiodes=3"])

@@ -222,6 +222,10 @@ def test_a_joint_that_resembles_none_is_answered_with_all():
         ({"max_speed": math.inf}, "safety.max_speed must be a finite number above 0, got inf."),
         ({"watchdog_s": -1.0}, "safety.watchdog_s must be a finite number above 0, got -1.0."),
         ({"speeds": {"a": 0}}, "safety.speeds 'a' must be a finite number above 0, got 0."),
+        (
+            {"low": {"a.pos:5": None}},
+            "safety.low.a.pos:5 needs a number: type for example --safety.low.a.pos=5.",
+        ),
         ({"low": {"a": math.nan}}, "safety.low 'a' must be a finite number, got nan."),
         (
             {"low": {"a": 5.0}, "high": {"a": 5.0}},

@@ -208,8 +208,8 @@ def test_a_signal_ends_the_session_in_order(spawn, settings, project, recorded, 
     _, (info,) = recorded(project)
     assert info.ending is Ending.INTERRUPTED
     assert said == (
-        f"iteration 0, session: 1 episodes, {info.frames} frames (0 corrected), 0 successes, "
-        f"0 failures, 0 discarded, 1 interrupted, 0 not judged yet\n"
+        f"iteration 0, session: 1 episodes, {info.frames} frames (0 corrected)\n"
+        f"  0 successes, 0 failures, 0 discarded, 1 interrupted, 0 not judged yet\n"
     )
     assert len(arms) == 1
     require_gone(arms)

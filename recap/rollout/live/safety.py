@@ -38,13 +38,15 @@ class SafetyConfig:
         """Refuse limits that no robot could keep."""
         _require_above_zero("safety.max_speed", self.max_speed)
         _require_above_zero("safety.watchdog_s", self.watchdog_s)
-        for name, speed in self.speeds.items():
-            _require_above_zero(f"safety.speeds '{name}'", speed)
+        for kind in ("low", "high", "speeds"):
+            _require_numbers(f"safety.{kind}", getattr(self, kind))
         for kind in ("low", "high"):
             for name, limit in getattr(self, kind).items():
                 if not math.isfinite(limit):
                     message = f"safety.{kind} '{name}' must be a finite number, got {limit}."
                     raise ConfigError(message)
+        for name, speed in self.speeds.items():
+            _require_above_zero(f"safety.speeds '{name}'", speed)
         for name in self.low.keys() & self.high.keys():
             if self.low[name] >= self.high[name]:
                 message = (
@@ -226,6 +228,14 @@ def _rounded_up(values: Sequence[float] | Doubles) -> Doubles:
 
 def _rounded_down(values: Sequence[float] | Doubles) -> Doubles:
     return -_rounded_up(-np.asarray(values, dtype=np.float64))
+
+
+def _require_numbers(kind: str, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int | float):
+            joint = name.partition(":")[0]  # YAML's {joint:5}, without a space, is a name
+            message = f"{kind}.{name} needs a number: type for example --{kind}.{joint}=5."
+            raise ConfigError(message)
 
 
 def _require_above_zero(name: str, value: float) -> None:

@@ -92,7 +92,7 @@ class Teller:
                 disk=f"{self._free_gb():.1f} GB left",
                 warnings=(*filter(None, [warning]), *self._warnings(moment, tally)),
                 hint=self._hint(moment),
-                keys=self._rig.controls.help_text,
+                keys="" if moment is Moment.OVER else self._rig.controls.help_text,
             )
         )
 
