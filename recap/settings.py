@@ -138,9 +138,9 @@ def _require_robot(flags: Mapping[str, str], merged: Mapping[str, Any]) -> None:
     for name in flags:
         if name in SESSION_LENGTHS and not merged.get("robot"):
             message = (
-                f"--{name.removeprefix('session.')} is for a session with a robot, and none is named. Name it with "
-                f"--robot.type=... or --config_path=..., or, for the simulation, use "
-                f"--collect.episodes or --demonstrations.episodes."
+                f"--{name.removeprefix('session.')} is for a session with a robot, and none is "
+                f"named. Name it with --robot.type=... or --config_path=..., or, for the "
+                f"simulation, use --collect.episodes or --demonstrations.episodes."
             )
             raise ConfigError(message)
 

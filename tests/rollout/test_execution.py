@@ -171,7 +171,7 @@ def test_a_mean_of_actions_keeps_their_precision():
 
 
 def test_real_time_switches_chunks_at_the_row_that_is_due():
-    execution = make("real_time", executed_steps=2)
+    execution = make("real_time", executed_steps=2, fade_steps=0)
     assert execution.wants_chunk(0)
     assert execution.request(0) is None  # nothing plays yet
     assert execution.action(0) is None
@@ -187,6 +187,25 @@ def test_real_time_switches_chunks_at_the_row_that_is_due():
     execution.add(chunk(*range(20, 28)), ready_at=6)
     assert execution.expected_delay_steps == 3
     assert played(execution, [6, 7]) == [23, 24]
+
+
+def test_a_real_time_chunk_is_faded_in_over_what_is_left_of_the_one_before():
+    execution = make("real_time", executed_steps=2, fade_steps=3)
+    execution.request(0)
+    execution.add(chunk(*[0] * 8), ready_at=0)
+    execution.request(2)
+    execution.add(chunk(*[8] * 8), ready_at=4)
+    # a quarter more of the new chunk at every step: 0 + 8/4, 8/2, 8 * 3/4, then it plays alone
+    assert played(execution, [4, 5, 6, 7, 8]) == [2, 4, 6, 8, 8]
+
+
+def test_what_is_not_there_any_more_is_not_faded():
+    execution = make("real_time", executed_steps=2, fade_steps=6)
+    execution.request(0)
+    execution.add(chunk(0, 0, 0, 0), ready_at=0)
+    execution.request(2)
+    execution.add(chunk(*[7] * 8), ready_at=3)
+    assert played(execution, [3, 4]) == [1, 7]  # the chunk before had rows until step 3
 
 
 def test_real_time_asks_early_where_what_is_left_would_not_last_for_twice_the_delay():

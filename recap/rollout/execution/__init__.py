@@ -38,5 +38,6 @@ def make_execution(config: ExecutionConfig, source: ChunkSizes) -> Execution:
             chunk_steps=source.chunk_steps,
             executed_steps=executed_steps,
             follows_prefix=source.follows_prefix,
+            fade_steps=config.fade_steps,
         )
     return TemporalEnsemble(decay=config.ensemble_decay)

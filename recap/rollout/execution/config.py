@@ -33,6 +33,9 @@ class ExecutionConfig:
     prefix_schedule: str = "linear"
     """How that pull fades beyond the delay: linear, exp, ones (not at all) or zeros (at once)."""
 
+    fade_steps: int = 4
+    """Control steps over which a real-time chunk takes over from the one before; 0 for at once."""
+
     latency_s: float = 0.0
     """Seconds that every prediction is made to take at least, to see what a slow policy does."""
 
@@ -43,7 +46,7 @@ class ExecutionConfig:
             if value not in known:
                 message = f"execution.{name} must be one of {', '.join(known)}, got {value}."
                 raise ConfigError(message)
-        for name in ("executed_steps", "ensemble_decay", "latency_s"):
+        for name in ("executed_steps", "ensemble_decay", "fade_steps", "latency_s"):
             value = getattr(self, name)
             # Not a number is refused too, which is why this is not `value < 0`.
             if not 0 <= value < float("inf"):

@@ -16,17 +16,21 @@ class RealTime:
     A prediction starts once ``executed_steps`` rows of the running chunk are behind, or earlier if
     less than twice the delay to be expected would be left: one delay to play through, and one to
     spare for a slower prediction and for chunks to overlap. A policy that can follow a prefix is
-    told what is left, so that the new chunk agrees with what is done meanwhile.
+    told what is left, so that the new chunk agrees with what is done meanwhile. Agreement is never
+    exact: over the first steps the new chunk is faded in over what is left of the one before.
 
     Source:
         Black et al. 2025, Real-Time Execution of Action Chunking Flow Policies, algorithm 1.
     """
 
-    def __init__(self, *, chunk_steps: int, executed_steps: int, follows_prefix: bool) -> None:
-        """Ask after ``executed_steps`` of ``chunk_steps`` rows."""
+    def __init__(
+        self, *, chunk_steps: int, executed_steps: int, follows_prefix: bool, fade_steps: int
+    ) -> None:
+        """Ask after ``executed_steps`` of ``chunk_steps`` rows; fade over ``fade_steps``."""
         self._chunk_steps = chunk_steps
         self._executed_steps = executed_steps
         self._follows_prefix = follows_prefix
+        self._fade_steps = fade_steps
         self._delays: deque[int] = deque(maxlen=REMEMBERED_DELAYS)
         self.begin()
 
@@ -38,6 +42,8 @@ class RealTime:
     def begin(self) -> None:
         """Forget the chunk that plays and the one under way, but not how long predictions take."""
         self._playing: PlacedChunk | None = None
+        self._fading: PlacedChunk | None = None
+        self._switched_at = 0
         self._seen_at: int | None = None
 
     def wants_chunk(self, step: int) -> bool:
@@ -67,6 +73,7 @@ class RealTime:
         done = 0
         if self._playing is not None:
             done = max(0, min(ready_at, self._playing.last_step + 1) - self._seen_at)
+        self._fading, self._switched_at = self._playing, ready_at
         self._playing = PlacedChunk(chunk=chunk, first_step=ready_at - done)
         self._seen_at = None
 
@@ -74,4 +81,11 @@ class RealTime:
         """Return the running chunk's action, or None once it is used up."""
         if self._playing is None or not self._playing.covers(step):
             return None
-        return self._playing.action(step)
+        action = self._playing.action(step)
+        share = (step - self._switched_at + 1) / (self._fade_steps + 1)
+        if self._fading is None or share >= 1.0 or not self._fading.covers(step):
+            return action
+        faded: Floats = (share * action + (1.0 - share) * self._fading.action(step)).astype(
+            action.dtype
+        )
+        return faded
