@@ -236,7 +236,9 @@ def _attempt(arguments: argparse.Namespace, policy: Path, execution: str) -> dic
     jumps = commands.jumps()
     inside = np.ones(len(jumps), dtype=bool)
     inside[[place - 1 for place in _scenes if 0 < place <= len(jumps)]] = False
-    seams = [place - 1 for place in _seams if 0 < place <= len(jumps) and inside[place - 1]]
+    # An attempt's first chunk begins where the robot happens to stand: that is no seam.
+    begins = {min((seam for seam in _seams if seam >= scene), default=-1) for scene in _scenes}
+    seams = [seam - 1 for seam in _seams if seam not in begins and 0 < seam <= len(jumps)]
     return {
         "largest_jump": round(float(jumps[inside].max()), 2),
         "largest_jump_at_seams": round(float(jumps[seams].max(initial=0.0)), 2),
