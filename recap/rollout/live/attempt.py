@@ -42,7 +42,6 @@ class Tally:
 
     steps: int = 0
     corrected_steps: int = 0
-    held_steps: int = 0
     has_quit: bool = False
     concerns: set[str] = field(default_factory=set)
     error: RecapError | None = None
@@ -96,8 +95,6 @@ class LiveAttempt:
             with clock.measuring("record"):
                 if pilot is not None and _is_usable(wanted):
                     self._record(observation, command, asked, pilot)
-                elif pilot is not None:
-                    self.tally.held_steps += 1
             self._judge()
         except RecapError as error:  # what was recorded until here is kept, whatever happened
             self.tally.error = error
