@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,13 @@ HIGHEST_RETURN = 0.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BinSupport:
-    """Evenly spaced returns from -1 to 0, both included, one at the centre of every bin."""
+    """Evenly spaced returns from -1 to 0, both included, one at the centre of every bin.
+
+    As numbers, bins stand for their centres (``expectation``). As a distribution, the mass of a
+    bin lies evenly between its edges, half a bin to both sides of its centre, so that cumulative
+    probabilities rise in straight lines and quantiles need no bin to be hit. The outer halves of
+    the first and the last bin lie outside of [-1, 0]: their mass counts as at -1 and at 0.
+    """
 
     bins: int
     """Number of bins."""
@@ -74,6 +81,92 @@ class BinSupport:
         """Give the ``(B,)`` expected return of ``(B, bins)`` unnormalised log-probabilities."""
         expected: Tensor = logits.float().softmax(dim=1) @ self.centres().to(logits.device)
         return expected
+
+    def entropy(self, logits: Tensor) -> Tensor:
+        """Give the ``(B,)`` entropy of ``(B, bins)`` logits over the bins, in nats.
+
+        Zero where one bin is certain, ``log(bins)`` where nothing is known. The two_hot target of
+        a return between two bins has up to ``log(2)``, the hl_gauss target about
+        ``log(4.13 * gaussian_bins)``: a perfect model cannot have less.
+        """
+        entropy: Tensor = torch.special.entr(logits.float().softmax(dim=1)).sum(dim=1)
+        return entropy
+
+    def cumulative(self, logits: Tensor, returns: Tensor) -> Tensor:
+        """Give the probability that the return is at most so much.
+
+        Args:
+            logits: ``(B, bins)`` unnormalised log-probabilities.
+            returns: ``(B,)`` normalised returns, one for each row, or ``(B, K)``, several.
+
+        Returns:
+            Probabilities in the shape of ``returns``: 0 below -1, 1 from 0 on, and rising in
+            straight lines between the edges of the bins.
+        """
+        below = self._below_edges(logits)
+        several = returns.to(logits.device).float().reshape(len(logits), -1)
+        places = ((several - LOWEST_RETURN) * (self.bins - 1) + 0.5).clamp(0.0, self.bins)
+        bin_index = places.long().clamp(max=self.bins - 1)
+        low, high = below.gather(1, bin_index), below.gather(1, bin_index + 1)
+        probability = low + (places - bin_index) * (high - low)
+        probability = torch.where(several >= HIGHEST_RETURN, 1.0, probability)
+        probability = torch.where(several < LOWEST_RETURN, 0.0, probability)
+        return probability.reshape(returns.shape)
+
+    def quantiles(self, logits: Tensor, levels: Sequence[float]) -> Tensor:
+        """Give the returns that are not exceeded with the given probabilities.
+
+        The inverse of ``cumulative``: a level that is reached inside of a bin lies as far into it
+        as the share of the bin's mass that it takes. Where the bins around a level have no mass
+        at all, the least of the returns that fit is given.
+
+        Args:
+            logits: ``(B, bins)`` unnormalised log-probabilities.
+            levels: ``L`` probabilities above 0 and below 1; 0.5 is the median.
+
+        Returns:
+            ``(B, L)`` returns in [-1, 0], in the order of ``levels``.
+
+        Raises:
+            ValueError: If a level is not above 0 and below 1.
+        """
+        outside = [level for level in levels if not 0.0 < level < 1.0]
+        if outside:
+            message = f"a quantile's level must lie above 0 and below 1, got {outside[0]}."
+            raise ValueError(message)
+        below = self._below_edges(logits)
+        wanted = below.new_tensor(list(levels)).repeat(len(below), 1)
+        wanted = wanted.clamp(min=torch.finfo(wanted.dtype).tiny)  # zero would lie in no bin
+        # Less is below the bin's lower edge than wanted, and at its upper edge enough.
+        bin_index = torch.searchsorted(below[:, 1:].contiguous(), wanted)
+        low, high = below.gather(1, bin_index), below.gather(1, bin_index + 1)
+        places = bin_index - 0.5 + (wanted - low) / (high - low)
+        returns: Tensor = LOWEST_RETURN + places / (self.bins - 1)
+        return returns.clamp(LOWEST_RETURN, HIGHEST_RETURN)
+
+    def interval(self, logits: Tensor, *, coverage: float) -> Tensor:
+        """Give the central interval: as much lies below it as above.
+
+        Args:
+            logits: ``(B, bins)`` unnormalised log-probabilities.
+            coverage: Probability that the return lies inside, above 0 and below 1. An interval
+                that ends at -1 or 0 may hold more.
+
+        Returns:
+            ``(B, 2)`` lower and upper end, in [-1, 0].
+
+        Raises:
+            ValueError: If ``coverage`` is not above 0 and below 1.
+        """
+        if not 0.0 < coverage < 1.0:
+            message = f"coverage must lie above 0 and below 1, got {coverage}."
+            raise ValueError(message)
+        return self.quantiles(logits, (0.5 - coverage / 2, 0.5 + coverage / 2))
+
+    def _below_edges(self, logits: Tensor) -> Tensor:
+        """Give the ``(B, bins + 1)`` mass below every edge: 0 first, exactly 1 last."""
+        summed = logits.float().softmax(dim=1).cumsum(dim=1)
+        return torch.nn.functional.pad(summed / summed[:, -1:], (1, 0))
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -103,6 +103,7 @@ def _spec_from_json(content: dict[str, Any]) -> ValueSpec:
         state_mean=tuple(content["state_mean"]),
         state_std=tuple(content["state_std"]),
         normalisers=dict(content["normalisers"]),
+        scaling=content.get("scaling", "penalty"),  # older checkpoints had no other
         trainset_fingerprint=content["trainset_fingerprint"],
         base_fingerprint=content["base_fingerprint"],
     )

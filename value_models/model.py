@@ -39,6 +39,9 @@ class ValueSpec:
     normalisers: Mapping[str, float]
     """Task to control steps in one unit of return, frozen for the iteration."""
 
+    scaling: str = "penalty"
+    """How failures share the bins with successes in those returns, as ``returns.scaling`` says."""
+
     trainset_fingerprint: str = ""
     """The training set it was last trained on."""
 

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from value_models.bins import cross_entropy
+from value_models.calibration import pit_bounds
 from value_models.frames import BatchReader, JudgedFrames, Observations, require_fitting
 from value_models.model import DistributionalValueModel
 
 Floats = NDArray[np.float32]
 PredictionProgress = Callable[[int, int], None]
 """Called with frames done and frames in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """What was predicted of M judged frames, and how it compares with what came."""
+
+    values: Floats
+    """``(M,)`` predicted returns, in [-1, 0]."""
+
+    cross_entropy: Floats
+    """``(M,)`` nats between the return, as a target over the bins, and the distribution."""
+
+    pit_lower: Floats
+    """``(M,)`` predicted mass below the return's bin."""
+
+    pit_upper: Floats
+    """``(M,)`` predicted mass up to the end of the return's bin."""
 
 
 def predict_values(
@@ -60,21 +79,25 @@ def predict_judged(
     index: NDArray[np.int64],
     *,
     batch_size: int = 256,
-) -> tuple[Floats, Floats]:
-    """Give the ``(M,)`` values of some judged frames, and the ``(M,)`` cross-entropies in nats."""
+) -> Predictions:
+    """Predict ``(M,)`` judged frames, and compare with what they were worth."""
     device = next(model.parameters()).device
     reader = BatchReader(frames.observations, model.words, device=device)
-    values = np.empty(len(index), dtype=np.float32)
-    losses = np.empty(len(index), dtype=np.float32)
+    answers = np.empty((4, len(index)), dtype=np.float32)
     with evaluating(model):
         for start in range(0, len(index), batch_size):
             some = index[start : start + batch_size]
             logits = model(*reader.read(some))
             returns = torch.from_numpy(frames.returns[some].astype(np.float32)).to(device)
-            loss = cross_entropy(logits, model.support.project(returns))
-            values[start : start + len(some)] = model.support.expectation(logits).cpu().numpy()
-            losses[start : start + len(some)] = loss.cpu().numpy()
-    return values, losses
+            columns = (
+                model.support.expectation(logits),
+                cross_entropy(logits, model.support.project(returns)),
+                *pit_bounds(logits.float().softmax(dim=1).cpu(), returns.cpu()),  # in float64
+            )
+            for row, column in zip(answers, columns, strict=True):
+                row[start : start + len(some)] = column.cpu().numpy()
+    values, losses, lower, upper = answers
+    return Predictions(values=values, cross_entropy=losses, pit_lower=lower, pit_upper=upper)
 
 
 @contextmanager

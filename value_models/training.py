@@ -15,13 +15,15 @@ from torch import Tensor
 
 from data.errors import ConfigError
 from data.files import content_hash
+from value_models.baselines import baseline_predictions
 from value_models.bins import cross_entropy
 from value_models.checkpoint import load_checkpoint
 from value_models.config import ValueTrainingConfig
 from value_models.frames import BatchReader, JudgedFrames, require_fitting
+from value_models.held_out import hold_out_episodes
 from value_models.model import DistributionalValueModel, ValueSpec
 from value_models.prediction import limited_threads, predict_judged
-from value_models.validation import hold_out_episodes, value_metrics
+from value_models.validation import validate
 from value_models.words import WordTable
 
 TrainingProgress = Callable[[int, int, Mapping[str, float]], None]
@@ -45,8 +47,8 @@ class TrainedValue:
     """On the CPU, ready to predict."""
 
     metrics: dict[str, Any]
-    """JSON: ``held_out`` and ``train`` figures (see ``METRIC_MEANINGS``), the over-fitting gap,
-    how many episodes and frames each rests on, and the learning curve in ``history``."""
+    """JSON: all that ``validate`` measures, how many episodes and frames each rests on, and the
+    learning curve in ``history``."""
 
 
 def train_value_model(
@@ -178,7 +180,7 @@ class _Training:
             recent.append(self._step(step, index))
             figures = {}
             if step in measured_at:
-                loss = float(predict_judged(self.model, self.frames, watched)[1].mean())
+                loss = float(predict_judged(self.model, self.frames, watched).cross_entropy.mean())
                 figures = {"held_out_loss": loss}
                 if loss < best_loss:
                     best_loss, best_weights = loss, self._weights()
@@ -259,15 +261,16 @@ def _final_metrics(
     # Evenly spaced, so that late and early episodes, and with them their policies, are alike.
     places = np.linspace(0, len(train_episodes) - 1, min(count, len(train_episodes)))
     some = train[np.isin(frames.episode_index[train], train_episodes[np.rint(places).astype(int)])]
-    metrics: dict[str, Any] = {}
-    for name, index in (("held_out", held_out), ("train", some)):
-        values, losses = predict_judged(model, frames, index)
-        metrics[name] = value_metrics(frames, index, values=values, cross_entropy=losses)
-    gap = metrics["held_out"]["cross_entropy"] - metrics["train"]["cross_entropy"]
+    metrics = validate(
+        frames,
+        held_out=(held_out, predict_judged(model, frames, held_out)),
+        train=(some, predict_judged(model, frames, some)),
+        baselines=baseline_predictions(frames, train, held_out, support=model.support),
+    )
     counts = {
         "train_episodes": len(train_episodes),
         "held_out_episodes": count,
         "train_frames": len(train),
         "held_out_frames": len(held_out),
     }
-    return {**metrics, "overfitting_gap": gap, **counts}
+    return {**metrics, **counts}

@@ -1,136 +1,129 @@
-"""How good a value model is on episodes it never saw."""
+"""How good a value model is on episodes it never saw, and how sure that is.
+
+Every interval holds 95 %: the figures of ``RESAMPLES`` samples of as many episodes, drawn with
+replacement. Comparisons with a baseline use the same draws for both, so that what is hard about an
+episode cancels out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from value_models.frames import JudgedFrames
+from value_models.gate import gate_of
+from value_models.measurement import METRIC_MEANINGS, PLACES, PredictedEpisodes
+from value_models.prediction import Predictions
 
-Floats = NDArray[np.floating]
-Integers = NDArray[np.integer]
-Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
-METRIC_MEANINGS: Final[Mapping[str, str]] = {
-    "cross_entropy": "Nats between the predicted distribution and the return; lower is better.",
-    "mae_steps": "Mean distance between value and return, in control steps; lower is better.",
-    "rank_correlation_successes": (
-        "Spearman correlation of value and return over the frames of successes; 1 is best."
-    ),
-    "auc_25": (
-        "Chance that a success has the higher value than a failure a quarter into both; "
-        "0.5 is a coin, 1 is best."
-    ),
-    "auc_50": "The same halfway through both episodes.",
-    "auc_75": "The same three quarters into both episodes.",
-}
-"""What every figure of ``value_metrics`` says, for reports."""
+RESAMPLES: Final = 1000
+CONFIDENCE: Final = 0.95
+SEED: Final = 0
+"""Of the draws. They are the same whatever the training's seed is: the same predictions give the
+same intervals."""
+
+Judged = tuple[Integers, Predictions]
+"""Frames of whole episodes, in order, and what was predicted of them."""
 
 
-def value_metrics(
-    frames: JudgedFrames, index: NDArray[np.int64], *, values: Floats, cross_entropy: Floats
-) -> dict[str, float | None]:
-    """Measure predictions against returns and outcomes.
+def validate(
+    frames: JudgedFrames,
+    *,
+    held_out: Judged,
+    train: Judged,
+    baselines: Mapping[str, Predictions],
+) -> dict[str, Any]:
+    """Measure a value model on held-out episodes, and compare.
 
     Args:
         frames: All judged frames.
-        index: ``(M,)`` the frames predicted: whole episodes, in order.
-        values: ``(M,)`` their predicted returns.
-        cross_entropy: ``(M,)`` their cross-entropies, in nats.
+        held_out: The held-out frames and the model's predictions.
+        train: Some training frames and the model's predictions.
+        baselines: Name to predictions of the held-out frames.
 
     Returns:
-        The figures that ``METRIC_MEANINGS`` explains; None where there is nothing to compare,
-        such as an AUC without a failure.
+        JSON; every interval is ``[low, point, high]`` or None where there is nothing to compare:
+
+        - ``held_out`` and ``train``: the figures of ``METRIC_MEANINGS``, and in ``intervals`` the
+          intervals of the held-out ones;
+        - ``overfitting_gap``, held-out less training cross-entropy in nats, and its interval;
+        - ``pit``: the share of PITs in each tenth, as intervals;
+        - ``baselines``: name to the baseline's figures, and to the intervals of the model's less
+          the baseline's in ``model_minus_baseline``;
+        - ``held_out_outcomes``: how many successes and failures were held out, and how many of
+          them are compared after each share of the time;
+        - ``gate``: see :mod:`value_models.gate`.
     """
-    returns = frames.returns[index]
-    is_success = frames.is_success[index]
-    error_steps = np.abs(values - returns) * frames.steps_per_return()[index]
-    metrics: dict[str, float | None] = {
-        "cross_entropy": float(cross_entropy.mean()),
-        "mae_steps": float(error_steps.mean()),
-        "rank_correlation_successes": rank_correlation(values[is_success], returns[is_success]),
+    rng = np.random.default_rng(SEED)
+    model, own = PredictedEpisodes(frames, *held_out), PredictedEpisodes(frames, *train)
+    draws, own_draws = _draws(model.episodes, rng), _draws(own.episodes, rng)
+    samples = model.figures(draws)
+    points, own_points = model.points(), own.points()
+    figure = "cross_entropy"
+    gap = _interval(
+        points[figure] - own_points[figure], samples[figure] - own.means(own_draws)[figure]
+    )
+    metrics: dict[str, Any] = {
+        "held_out": _as_json(points),
+        "train": _as_json(own_points),
+        "intervals": {name: _interval(points[name], samples[name]) for name in METRIC_MEANINGS},
+        "overfitting_gap": points[figure] - own_points[figure],
+        "overfitting_gap_interval": gap,
+        "pit": [
+            _interval(float(point), bar)
+            for point, bar in zip(model.pit(model.once)[0], model.pit(draws).T, strict=True)
+        ],
+        "held_out_outcomes": _outcomes(model),
+        "baselines": {},
     }
-    for percent in (25, 50, 75):
-        places = episode_places(frames.episode_index[index], fraction=percent / 100)
-        metrics[f"auc_{percent}"] = success_auc(values[places], is_success[places])
-    return metrics
+    for name, predictions in baselines.items():
+        theirs = PredictedEpisodes(frames, held_out[0], predictions)
+        their_points, their_samples = theirs.points(), theirs.figures(draws)
+        metrics["baselines"][name] = {
+            "held_out": _as_json(their_points),
+            "model_minus_baseline": {
+                figure: _interval(
+                    points[figure] - their_points[figure], samples[figure] - their_samples[figure]
+                )
+                for figure in METRIC_MEANINGS
+            },
+        }
+    return {**metrics, "gate": gate_of(metrics).as_json()}
 
 
-def rank_correlation(first: Floats, second: Floats) -> float | None:
-    """Give Spearman's rank correlation; None where either has no two different numbers."""
-    if len(first) < 2 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
+def _draws(episodes: int, rng: np.random.Generator) -> Floats:
+    """Draw as many episodes as there are, again and again, and count each: ``(RESAMPLES, E)``."""
+    even = np.full(episodes, 1.0 / episodes)
+    return rng.multinomial(episodes, even, size=RESAMPLES).astype(np.float64)
+
+
+def _interval(point: float, samples: Floats) -> list[float] | None:
+    """Take the outer quantiles of the samples that say something; the point is never outside."""
+    known = samples[~np.isnan(samples)]
+    if np.isnan(point) or len(known) == 0:
         return None
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(known, [tail, 1.0 - tail]).tolist()
+    return [min(low, point), point, max(high, point)]
 
 
-def success_auc(values: Floats, is_success: Flags) -> float | None:
-    """Give the chance that a success has a higher value than a failure; a tie counts half.
-
-    None without a success or without a failure.
-    """
-    successes = int(is_success.sum())
-    failures = len(is_success) - successes
-    if successes == 0 or failures == 0:
-        return None
-    ranks_of_successes = float(rankdata(values)[is_success].sum())
-    return (ranks_of_successes - successes * (successes + 1) / 2) / (successes * failures)
+def _as_json(points: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if np.isnan(point) else point for name, point in points.items()}
 
 
-def episode_places(episode_index: Integers, *, fraction: float) -> NDArray[np.int64]:
-    """Find the frame that lies ``fraction`` of the way through each episode.
-
-    Args:
-        episode_index: ``(M,)`` episode of each frame, frames of an episode together, in order.
-        fraction: 0 is an episode's first frame, 1 its last.
-
-    Returns:
-        One place in ``episode_index`` for every episode.
-    """
-    starts = np.flatnonzero(np.diff(episode_index, prepend=np.nan) != 0)
-    lengths = np.diff(starts, append=len(episode_index))
-    return starts + np.rint(fraction * (lengths - 1)).astype(np.int64)
-
-
-def hold_out_episodes(
-    frames: JudgedFrames, *, holdout_fraction: float, rng: np.random.Generator
-) -> Flags:
-    """Choose whole episodes to keep out of training, alike in tasks and outcomes to the rest.
-
-    Episodes are ordered by task and outcome, at random within, and every so-manieth is held
-    out: so each group gives its share, to within one episode, however small it is.
-
-    Args:
-        frames: All judged frames.
-        holdout_fraction: Share of the episodes to hold out.
-        rng: Source of the choice.
-
-    Returns:
-        ``(N,)`` whether each frame is held out. At least one episode is, and one is not.
-
-    Raises:
-        ValueError: If there are fewer than two episodes.
-    """
-    episodes, first_frame, episode_of_frame = np.unique(
-        frames.episode_index, return_index=True, return_inverse=True
-    )
-    if len(episodes) < 2:
-        message = f"holding out needs at least two episodes, got {len(episodes)}."
-        raise ValueError(message)
-    order = np.lexsort(
-        (
-            rng.random(len(episodes)),
-            frames.is_success[first_frame],
-            frames.observations.task_index[first_frame],
-        )
-    )
-    wanted = min(max(1, round(holdout_fraction * len(episodes))), len(episodes) - 1)
-    spacing = len(episodes) / wanted
-    chosen = order[((np.arange(wanted) + rng.random()) * spacing).astype(int)]
-    is_held_out = np.zeros(len(episodes), dtype=bool)
-    is_held_out[chosen] = True
-    held_out: Flags = is_held_out[episode_of_frame]
-    return held_out
+def _outcomes(episodes: PredictedEpisodes) -> dict[str, Any]:
+    successes = int(episodes.is_success.sum())
+    compared = {percent: episodes.compared(percent / 100) for percent in PLACES}
+    return {
+        "successes": successes,
+        "failures": episodes.episodes - successes,
+        **{
+            f"compared_{percent}": {"successes": counts[0], "failures": counts[1]}
+            for percent, counts in compared.items()
+        },
+    }

@@ -47,10 +47,20 @@ def test_the_folder_states_what_the_model_was_made_for(folder, trained):
     assert stated["cameras"] == {"front": [16, 16], "wrist": [12, 16]}
     assert stated["normalisers"] == {"walk to the left": 60.0, "walk to the right": 60.0}
     assert stated["state_std"][1] == 1.0  # a joint that never moves is not divided by zero
+    assert stated["scaling"] == "penalty"
     assert stated["trainset_fingerprint"] == "0123abcd"
     assert stated["base_fingerprint"] == ""
     assert stated["config"]["bins"] == 11
     assert json.loads((folder / "metrics.json").read_text()) == trained.metrics
+
+
+def test_a_checkpoint_from_before_there_were_scalings_has_the_first_of_them(folder):
+    stated = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stated, "scaling": "floor"}))
+    assert load_checkpoint(folder).spec.scaling == "floor"
+    del stated["scaling"]
+    (folder / "config.json").write_text(json.dumps(stated))
+    assert load_checkpoint(folder).spec.scaling == "penalty"
 
 
 def test_a_checkpoint_is_never_overwritten(trained, folder):

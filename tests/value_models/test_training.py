@@ -115,6 +115,15 @@ def test_metrics_count_episodes_and_state_the_gap(frames, tiny):
     )
 
 
+def test_the_model_is_compared_with_every_baseline_and_judged(frames, tiny):
+    metrics = train_value_model(frames, config=tiny).metrics
+    assert set(metrics["baselines"]) == {"time", "task", "linear_probe"}
+    assert len(metrics["pit"]) == 10
+    # It learns nothing in six steps, and twelve held-out episodes do not prove it.
+    assert metrics["gate"]["verdict"] == "weak"
+    assert any("the mean of the task" in reason for reason in metrics["gate"]["reasons"])
+
+
 def test_the_rest_of_the_settings_do_something(frames, tiny):
     plain = train_value_model(frames, config=tiny)
     for change in (
