@@ -24,6 +24,7 @@ from data.schema import (
     PILOT_KEY,
     POLICY_ACTION_KEY,
     POLICY_KEY,
+    RECAP_PATH,
     STATE_KEY,
     EpisodeInfo,
     Layout,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     from data.pictures import Pictures
 
-RECAP_PATH = "meta/recap.json"
 SIDECAR_FIELDS = frozenset({"info", "record_hash", "content_hash", "pixel_counts"})
 
 

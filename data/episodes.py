@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from data import lerobot_format as lerobot
 from data.episode_files import (
-    RECAP_PATH,
     SIDECAR_FIELDS,
     FrameColumns,
     check_columns,
@@ -29,7 +28,7 @@ from data.episode_files import (
 from data.errors import EpisodeError, ProjectError
 from data.files import read_json, sweep_partials, whole_folder
 from data.pictures import Pictures, PictureWriter, picture_digest
-from data.schema import EpisodeInfo, EpisodeRecord, Layout
+from data.schema import RECAP_PATH, EpisodeInfo, EpisodeRecord, Layout
 
 if TYPE_CHECKING:
     from pathlib import Path

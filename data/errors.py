@@ -25,8 +25,31 @@ class UnjudgedError(RecapError):
     """Episodes without an outcome where every episode needs one."""
 
 
+class VerdictError(RecapError):
+    """A verdict that cannot be: it contradicts its checklist, itself, or what was said before."""
+
+    place: int | None = None
+    """Which of several lines it is, counted from 0; None where there was only one."""
+
+
+class UnknownVerdictError(VerdictError):
+    """A line of the verdicts that does not exist."""
+
+
+class ForeignVerdictError(VerdictError):
+    """A verdict that somebody tries to take back who did not give it."""
+
+
+class WithdrawnVerdictError(VerdictError):
+    """A line that cannot be taken back: it was already, or takes another one back itself."""
+
+
 class CheckpointError(RecapError):
     """A checkpoint without weights, or with weights that do not fit."""
+
+
+class UnusableError(RecapError):
+    """Something that was made and measured, and is too poor to build on unless told to."""
 
 
 class FingerprintError(RecapError):

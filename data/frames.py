@@ -38,8 +38,9 @@ def decode_episode(folder: Path, camera: str) -> NDArray[np.uint8]:
 class FrameCache:
     """Decoded frames on disk, one array per episode and camera, shared by all training sets.
 
-    A file is named by the uid, the first 8 digits of the content hash, and the camera, so it can
-    never stand for another episode. Deleting the folder costs only the time to decode again.
+    An array holds the whole episode, also where a training set takes only its first frames. A file
+    is named by the uid, the first 8 digits of the content hash, and the camera, so it can never
+    stand for another episode. Deleting the folder costs only the time to decode again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -75,17 +76,17 @@ class FrameCache:
 
     def _episode(self, episode: TrainEpisode, camera: str, source: Path) -> NDArray[np.uint8]:
         path = self.root / f"{episode.info.uid}.{episode.content_hash[:8]}.{camera}.npy"
-        length = episode.stop - episode.start
+        taken, length = episode.stop - episode.start, episode.info.frames
         try:
             cached: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
             if len(cached) == length:
-                return cached
+                return cached[:taken]
         except (FileNotFoundError, ValueError, EOFError):
             pass  # never decoded, or the file was cut short: decode
         decoded = decode_video(source)
         if len(decoded) != length:
-            message = f"{source} has {len(decoded)} frames, the table has {length}."
+            message = f"{source} has {len(decoded)} frames, the episode has {length}."
             raise EpisodeError(message)
         with whole_file(path) as partial:
             np.save(partial, decoded, allow_pickle=False)
-        return decoded
+        return decoded[:taken]

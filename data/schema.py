@@ -42,7 +42,11 @@ PILOT_KEY = "recap.pilot"
 EPISODE_KEY = "recap.episode_uid"
 POLICY_KEY = "recap.policy_id"
 
-_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RECAP_PATH = "meta/recap.json"
+"""Where LeRobot's folders hold what is ours, in an episode as in a training set."""
+
+UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""The whole name of an episode."""
 
 
 class Pilot(StrEnum):
@@ -209,7 +213,7 @@ class EpisodeInfo:
     """What the world itself measured, None where it cannot. The outcome is judged apart."""
 
     def __post_init__(self) -> None:
-        if not _UID.fullmatch(self.uid):
+        if not UID.fullmatch(self.uid):
             message = f"An episode uid has letters, digits, '-' and '_' only, got {self.uid!r}."
             raise ValueError(message)
         if not 0 <= self.corrected_frames <= self.frames:

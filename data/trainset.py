@@ -3,6 +3,9 @@
 The folder is named by a fingerprint of what went in, so the same episodes with the same outcomes
 are the same training set, and a changed mind about one outcome makes another one. Videos are hard
 links, so a merge costs no space. ``meta/recap.json`` says which rows belong to which episode.
+
+An episode may be cut after its moment of success. Then its rows end there, and so does its video
+as far as LeRobot reads it, which goes by the times that ``meta/episodes`` names.
 """
 
 from __future__ import annotations
@@ -26,13 +29,15 @@ from data.files import content_hash, read_json, whole_folder
 from data.schema import (
     ACTION_KEY,
     PILOT_KEY,
+    RECAP_PATH,
     STATE_KEY,
     EpisodeInfo,
     Outcome,
     Pilot,
     Source,
 )
-from data.statistics import Statistics, pixel_statistics, table_statistics
+from data.statistics import Statistics, pixel_counts, pixel_statistics, table_statistics
+from data.videos import decode_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,15 +48,13 @@ if TYPE_CHECKING:
 
     from data.episodes import EpisodeStore
 
-RECAP_PATH = "meta/recap.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainEpisode:
     """One episode of a training set."""
 
     info: EpisodeInfo
-    """What was known when it ended."""
+    """What was known when it ended, of all its frames."""
 
     outcome: Outcome
     """How it was judged when the training set was built."""
@@ -63,7 +66,7 @@ class TrainEpisode:
     """Its first row in the table."""
 
     stop: int
-    """The row after its last."""
+    """The row after its last; of a success that was cut, the row after the moment of success."""
 
 
 class Trainset:
@@ -103,6 +106,7 @@ class Trainset:
         uids: Iterable[str],
         destination_root: Path,
         statistics: Path | None,
+        success_frames: Mapping[str, int] | None = None,
     ) -> Trainset:
         """Merge judged episodes, in sorted order, or open the merge if it exists already.
 
@@ -113,10 +117,12 @@ class Trainset:
             destination_root: The training set becomes ``destination_root/<fingerprint>``.
             statistics: ``meta/stats.json`` of an earlier training set, to be used as it is so
                 that normalisation does not move between iterations; None measures this one.
+            success_frames: Episode to the frame at which its task was done. Of a success, the
+                frames after it are left out; an episode that is absent here is taken whole.
 
         Raises:
             UnjudgedError: If an episode has no outcome.
-            EpisodeError: If an episode is damaged, or there are none.
+            EpisodeError: If an episode is damaged, has no frame of that number, or there are none.
             ValueError: If an episode is discarded: it has no place in a training set.
         """
         chosen = sorted(set(uids))
@@ -124,9 +130,8 @@ class Trainset:
         _require_none_discarded(outcomes, chosen)
         for uid in chosen:
             store.verify(uid)
-        members = [
-            (store.info(uid), store.content_hash(uid), Outcome(outcomes[uid])) for uid in chosen
-        ]
+        moments = success_frames or {}
+        members = [_member(store, uid, Outcome(outcomes[uid]), moments.get(uid)) for uid in chosen]
         fingerprint = _fingerprint(members, statistics)
         destination = destination_root / fingerprint
         try:
@@ -174,8 +179,39 @@ class Trainset:
         return pq.ParquetFile(self.root / lerobot.TABLE_PATH).read()
 
 
-Member = tuple[EpisodeInfo, str, Outcome]
-"""An episode to merge: its info, its content hash, its outcome."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """An episode to merge."""
+
+    info: EpisodeInfo
+    content_hash: str
+    outcome: Outcome
+    frames: int
+    """How many of its frames to take, from the first."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.frames < self.info.frames
+
+
+def _member(store: EpisodeStore, uid: str, outcome: Outcome, success_frame: int | None) -> _Member:
+    info, frames = store.info(uid), None
+    if success_frame is not None and outcome is Outcome.SUCCESS:
+        if not 0 <= success_frame < info.frames:
+            message = (
+                f"The moment of success of {uid} is frame {success_frame}, and its frames are 0 to "
+                f"{info.frames - 1}. Judge it again with `recap label "
+                f"--project={store.root.parent}`, or take attempts whole with "
+                f"`--label.trim_after_success=false`."
+            )
+            raise EpisodeError(message)
+        frames = success_frame + 1
+    return _Member(
+        info=info,
+        content_hash=store.content_hash(uid),
+        outcome=outcome,
+        frames=frames or info.frames,
+    )
 
 
 def _require_outcomes(
@@ -191,7 +227,8 @@ def _require_outcomes(
         first = min(info.iteration for info in infos)
         message = (
             f"{counted} have no outcome. A missing label is never read as a failure. Judge them "
-            f"with `recap label --project={store.root.parent} --iteration={first}`, or leave them "
+            f"with `recap label --project={store.root.parent}`, let the simulation judge with "
+            f"`recap auto-label --project={store.root.parent} --iteration={first}`, or leave them "
             f"out with `--skip_unjudged=true`."
         )
         raise UnjudgedError(message)
@@ -205,8 +242,11 @@ def _require_none_discarded(outcomes: Mapping[str, Outcome], uids: Sequence[str]
         raise ValueError(message)
 
 
-def _fingerprint(members: Sequence[Member], statistics: Path | None) -> str:
-    lines = [f"{info.uid} {content} {outcome}" for info, content, outcome in members]
+def _fingerprint(members: Sequence[_Member], statistics: Path | None) -> str:
+    lines = [
+        f"{m.info.uid} {m.content_hash} {m.outcome}{f' {m.frames} frames' if m.is_cut else ''}"
+        for m in members
+    ]
     if statistics is not None:
         lines.append(f"statistics {content_hash(statistics)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
@@ -215,18 +255,20 @@ def _fingerprint(members: Sequence[Member], statistics: Path | None) -> str:
 def _merge(
     folder: Path,
     store: EpisodeStore,
-    members: Sequence[Member],
+    members: Sequence[_Member],
     fingerprint: str,
     statistics: Path | None,
 ) -> None:
     layout = store.layout
-    tasks = sorted({info.task for info, _, _ in members})
-    starts = np.cumsum([0, *(info.frames for info, _, _ in members)]).tolist()
+    tasks = sorted({member.info.task for member in members})
+    starts = np.cumsum([0, *(member.frames for member in members)]).tolist()
     tables, rows, counts = [], [], []
-    for number, (info, _, _) in enumerate(members):
+    for number, member in enumerate(members):
+        info = member.info
         span = range(starts[number], starts[number + 1])
-        table = _renumber(store.frames(info.uid), number, span.start, tasks.index(info.task))
-        counted = store.pixel_counts(info.uid)
+        taken = store.frames(info.uid).slice(0, member.frames)
+        table = _renumber(taken, number, span.start, tasks.index(info.task))
+        counted = _pixel_counts(store, member)
         measured = _measure(table, {layout.image_key(c): n for c, n in counted.items()})
         rows.append(
             lerobot.episode_row(
@@ -258,15 +300,13 @@ def _merge(
         "fingerprint": fingerprint,
         "episodes": [
             {
-                "info": info.to_json(),
-                "outcome": outcome,
-                "content_hash": content,
+                "info": member.info.to_json(),
+                "outcome": member.outcome,
+                "content_hash": member.content_hash,
                 "start": start,
                 "stop": stop,
             }
-            for (info, content, outcome), start, stop in zip(
-                members, starts, starts[1:], strict=False
-            )
+            for member, start, stop in zip(members, starts, starts[1:], strict=False)
         ],
     }
     lerobot.write_json(sidecar, folder / RECAP_PATH)
@@ -275,6 +315,21 @@ def _merge(
 def _episode_from_json(line: Mapping[str, Any]) -> TrainEpisode:
     typed = {"info": EpisodeInfo.from_json(line["info"]), "outcome": Outcome(line["outcome"])}
     return TrainEpisode(**{**line, **typed})
+
+
+def _pixel_counts(store: EpisodeStore, member: _Member) -> dict[str, NDArray[np.int64]]:
+    """Count the pixels of the frames that are taken.
+
+    Those of a whole episode were counted when it was recorded, before its video was encoded. Of a
+    cut one the frames are counted as the video gives them back, by a shade here and there.
+    """
+    if not member.is_cut:
+        return store.pixel_counts(member.info.uid)
+    folder = store.root / member.info.uid
+    return {
+        camera: pixel_counts(decode_video(folder / lerobot.video_path(camera, 0))[: member.frames])
+        for camera in store.layout.cameras
+    }
 
 
 def _renumber(table: pa.Table, episode: int, start: int, task: int) -> pa.Table:

@@ -4,6 +4,7 @@ import pytest
 from data import frames as frames_module
 from data.errors import EpisodeError
 from data.frames import FrameCache, decode_episode
+from data.trainset import Trainset
 
 
 def test_frames_stand_in_the_row_order_of_the_training_set(trainset, store, tmp_path):
@@ -57,5 +58,29 @@ def test_a_video_of_another_length_is_refused(trainset, tmp_path):
     folder = trainset.root / "videos/observation.images.front/chunk-000"
     (folder / "file-001.mp4").unlink()
     (folder / "file-002.mp4").rename(folder / "file-001.mp4")
-    with pytest.raises(EpisodeError, match=r"file-001\.mp4 has 4 frames, the table has 7"):
+    with pytest.raises(EpisodeError, match=r"file-001\.mp4 has 4 frames, the episode has 7"):
         FrameCache(tmp_path / "cache").load(trainset)
+
+
+def test_of_a_cut_episode_the_first_frames_are_given_and_all_are_kept(
+    trainset, store, outcomes, tmp_path
+):
+    cache = FrameCache(tmp_path / "cache")
+    cut = Trainset.build(
+        store,
+        outcomes,
+        uids=outcomes,
+        destination_root=tmp_path / "cut",
+        statistics=None,
+        success_frames={"rollout-01-00000001": 2},
+    )
+    for _ in ("decoded", "read again"):
+        rows = cache.load(cut)["front"]
+        expected = decode_episode(store.root / "rollout-01-00000001", "front")
+        assert len(rows) == 12
+        np.testing.assert_array_equal(rows[5:8], expected[:3])
+        last = decode_episode(store.root / "rollout-01-00000002", "front")
+        np.testing.assert_array_equal(rows[8:], last)
+    (kept,) = cache.root.glob("rollout-01-00000001.*.front.npy")
+    assert len(np.load(kept)) == 7  # so that a set that takes all of it decodes nothing
+    np.testing.assert_array_equal(cache.load(trainset)["front"][5:12], expected)

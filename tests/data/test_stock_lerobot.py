@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.recording import EpisodeRecorder
+from data.trainset import Trainset
 
 pytestmark = [
     pytest.mark.slow,
@@ -95,6 +96,35 @@ def test_windows_stop_at_the_ends_of_episodes(open_in_lerobot, trainset, three_e
     assert item["action_is_pad"].tolist() == [False, False, True, True]
     pixels = item["observation.images.front"].permute(0, 2, 3, 1).numpy() * 255
     assert np.abs(pixels - record.images["front"][[4, 5]]).mean() < 1.5
+
+
+def test_an_episode_that_is_cut_after_its_success_ends_there_for_lerobot_too(
+    open_in_lerobot, store, three_episodes, outcomes, tmp_path
+):
+    cut = Trainset.build(
+        store,
+        outcomes,
+        uids=outcomes,
+        destination_root=tmp_path / "cut",
+        statistics=None,
+        success_frames={"rollout-01-00000001": 3},
+    )
+    ahead = [0.0, 0.05, 0.1]
+    dataset = open_in_lerobot(
+        cut.root, delta_timestamps={"action": ahead, "observation.images.front": ahead}
+    )
+    plain = open_in_lerobot(cut.root)
+    assert (plain.num_episodes, plain.num_frames) == (3, 5 + 4 + 4)
+    for episode, record in zip(cut.episodes, three_episodes, strict=True):
+        for step, index in enumerate(range(episode.start, episode.stop)):
+            assert_same_frame(plain[index], record, step)
+    item, record = dataset[7], three_episodes[1]  # frame 2, the one before the moment of success
+    assert item["action_is_pad"].tolist() == [False, False, True]
+    np.testing.assert_array_equal(item["action"].numpy(), record.action[[2, 3, 3]])
+    pixels = item["observation.images.front"].permute(0, 2, 3, 1).numpy() * 255
+    assert np.abs(pixels - record.images["front"][[2, 3, 3]]).mean() < 1.5
+    key = "videos/observation.images.front/to_timestamp"
+    assert plain.meta.episodes[key] == pytest.approx([5 / 20, 4 / 20, 4 / 20])
 
 
 def test_one_episode_of_a_merge_can_be_chosen(open_in_lerobot, trainset, three_episodes):

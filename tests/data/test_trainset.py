@@ -130,6 +130,7 @@ def test_an_unjudged_episode_is_not_read_as_a_failure(store, three_episodes, tmp
     assert str(caught.value) == (
         f"1 episode(s) of 'put the red cube on the green pad', 1 episode(s) of 'stack' have no "
         f"outcome. A missing label is never read as a failure. Judge them with `recap label "
+        f"--project={tmp_path}`, let the simulation judge with `recap auto-label "
         f"--project={tmp_path} --iteration=1`, or leave them out with `--skip_unjudged=true`."
     )
     assert not (tmp_path / "trainsets").exists()
@@ -180,3 +181,74 @@ def test_a_discarded_episode_is_never_merged(store, three_episodes, outcomes, tm
             store, discarded, uids=outcomes, destination_root=tmp_path / "sets", statistics=None
         )
     assert not (tmp_path / "sets").exists()
+
+
+CUT = {"rollout-01-00000001": 3, "rollout-01-00000002": 1}
+"""The second episode, 7 frames and a success, is done in frame 3; the third is a failure."""
+
+
+@pytest.fixture
+def cut(store, three_episodes, outcomes, tmp_path):
+    return build(store, outcomes, tmp_path / "cut", success_frames=CUT)
+
+
+def test_a_success_ends_with_the_frame_in_which_it_was_done(cut, three_episodes):
+    assert [(e.start, e.stop) for e in cut.episodes] == [(0, 5), (5, 9), (9, 13)]
+    assert [e.info for e in cut.episodes] == [record.info for record in three_episodes]
+    assert cut.table()["index"].tolist() == list(range(13))
+    assert cut.table()["frame_index"].tolist() == [*range(5), *range(4), *range(4)]
+    assert np.flatnonzero(cut.is_correction()).tolist() == [8]  # the other one came after
+    for episode, record in zip(cut.episodes, three_episodes, strict=True):
+        taken = episode.stop - episode.start
+        np.testing.assert_array_equal(
+            cut.action()[episode.start : episode.stop], record.action[:taken]
+        )
+        np.testing.assert_array_equal(
+            cut.state()[episode.start : episode.stop], record.state[:taken]
+        )
+
+
+def test_a_cut_set_reopens_as_built(cut):
+    again = Trainset.open(cut.root)
+    assert again.fingerprint == cut.fingerprint == cut.root.name
+    assert again.episodes == cut.episodes
+
+
+def test_where_an_episode_is_cut_belongs_to_the_name_of_the_set(
+    trainset, cut, store, outcomes, tmp_path
+):
+    root = tmp_path / "more"
+    later = build(store, outcomes, root, success_frames={"rollout-01-00000001": 4})
+    last = build(store, outcomes, root, success_frames={"rollout-01-00000001": 6})
+    none = build(store, outcomes, root, success_frames={})
+    failed = build(store, outcomes, root, success_frames={"rollout-01-00000002": 0})
+    assert len({trainset.fingerprint, cut.fingerprint, later.fingerprint}) == 3
+    # What takes every frame is the set that it always was.
+    assert {last.fingerprint, none.fingerprint, failed.fingerprint} == {trainset.fingerprint}
+
+
+def test_statistics_of_a_cut_set_are_those_of_the_frames_it_takes(cut, three_episodes):
+    from data.frames import FrameCache
+
+    measured = json.loads((cut.root / "meta/stats.json").read_text())
+    assert measured["action"]["count"] == measured["observation.images.front"]["count"] == [13]
+    action = cut.action().astype(np.float64)
+    np.testing.assert_allclose(measured["action"]["q99"], np.quantile(action, 0.99, 0))
+    mean = np.ravel(measured["observation.images.front"]["mean"])
+    seen = FrameCache(cut.root / "cache").load(cut)["front"].reshape(-1, 3) / 255
+    np.testing.assert_allclose(mean, seen.mean(axis=0), atol=0.003)  # the whole ones: as recorded
+    whole = np.concatenate([record.images["front"] for record in three_episodes]) / 255
+    assert np.abs(mean - whole.reshape(-1, 3).mean(axis=0)).max() > 0.003
+
+
+def test_a_moment_that_the_episode_does_not_have_is_refused(store, three_episodes, outcomes):
+    root = store.root.parent / "trainsets"
+    for frame in (7, -1):
+        with pytest.raises(EpisodeError) as caught:
+            build(store, outcomes, root, success_frames={"rollout-01-00000001": frame})
+        assert str(caught.value) == (
+            f"The moment of success of rollout-01-00000001 is frame {frame}, and its frames are 0 "
+            f"to 6. Judge it again with `recap label --project={store.root.parent}`, or take "
+            f"attempts whole with `--label.trim_after_success=false`."
+        )
+    assert not root.exists()
