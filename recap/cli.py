@@ -11,17 +11,22 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Final
 
 from data.errors import ConfigError, RecapError
+from recap import form
 from recap.config import RecapConfig
 from recap.iterate import PRETRAINING, Answer, iterate, pretrain
-from recap.perform import STAGES, perform
+from recap.judgements import open_outcomes
+from recap.perform import COMMAND_NAMES, STAGES, perform
 from recap.progress import ProgressFactory, show_progress, silent
 from recap.project import Project
 from recap.settings import (
+    FILE_SHORT_NAMES,
+    FORM_SHORT_NAMES,
+    SHORT_NAMES,
     Setting,
     plain_settings,
     read_serving,
@@ -65,6 +70,12 @@ class Command:
     run: _Run
     makes_project: bool
     may_be_session: bool = False
+    runs_beside_others: bool = False
+    """Whether it leaves alone what others do in the project, and is left alone by them."""
+
+    has_result: bool = True
+    short_names: Mapping[str, str] = field(default_factory=dict)
+    """What it calls some settings, besides the names that all commands know."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +111,7 @@ def _dispatch(words: list[str]) -> int:
     elif name == SERVE:
         _serve(rest)
     else:
-        _run(COMMANDS[name], rest)
+        _run(name, rest)
     return 0
 
 
@@ -112,31 +123,47 @@ def _serve(rest: list[str]) -> None:
     serve(config.serve, _say)
 
 
-def _run(command: Command, rest: list[str]) -> None:
+def _run(name: str, rest: list[str]) -> None:
     """Run a command; what it has to say goes to standard output, or as JSON alone."""
-    is_for_machines = "--json" in rest
-    config = read_settings([word for word in rest if word != "--json"])
-    if command.makes_project and config.base is not None:
-        # A project keeps the settings it was made with: none is made with a base that is none.
-        Project(config.project).starting_point(config.base)
-    if command.makes_project and config.world.id:
-        config.world.simulation.describe()  # nor with a world that is none
+    command, is_for_machines = COMMANDS[name], "--json" in rest
+    if is_for_machines and not command.has_result:
+        message = f"`recap {name}` has no result that could be JSON. Leave --json out."
+        raise ConfigError(message)
+    config = read_settings(
+        [word for word in rest if word != "--json"],
+        short_names={**SHORT_NAMES, **command.short_names},
+    )
     is_session = command.may_be_session and bool(config.robot)
-    run = _session(config) if is_session else command.run
-    enter = Project.create if command.makes_project else Project.open
-    project = enter(config.project, plain_settings(config))
+    project, run = _enter(command, config, is_session=is_session)
     say = _say_aside if is_for_machines else _say
-    # Several robots may record into one project at once; everything else needs it for itself.
+    beside = command.runs_beside_others
+    # Several robots may record into one project at once; what trains needs it for itself.
     # A session draws a view of its own, and bars that are drawn beside it would break it.
     with (
-        project.at_work(is_shared=is_session),
-        nullcontext(silent) if is_session else show_progress() as progress,
+        nullcontext() if beside else project.at_work(is_shared=is_session),
+        nullcontext(silent) if is_session or beside else show_progress() as progress,
     ):
         answer = run(config, project, progress, say)
     if not is_for_machines:
         sys.stdout.write(f"{answer.text}\n")
     if is_for_machines or answer.ends_with_json:
         sys.stdout.write(json.dumps(answer.content) + "\n")
+
+
+def _enter(command: Command, config: RecapConfig, *, is_session: bool) -> tuple[Project, _Run]:
+    """Make or open the project, once all is well that can be known before."""
+    if command.makes_project and config.base is not None:
+        # A project keeps the settings it was made with: none is made with a base that is none.
+        Project(config.project).starting_point(config.base)
+    if command.makes_project and config.world.id:
+        config.world.simulation.describe()  # nor with a world that is none
+    run = _session(config) if is_session else command.run
+    enter = Project.create if command.makes_project else Project.open
+    project = enter(config.project, plain_settings(config))
+    if config.label.database_url:
+        # Every later command goes to that database, so it is noted by the first that hears of it.
+        open_outcomes(project, config.label.database_url).close()
+    return project, run
 
 
 def _say(text: str) -> None:
@@ -193,7 +220,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         makes_project=True,
     ),
     **{
-        name: Command(
+        COMMAND_NAMES.get(name, name): Command(
             summary=stage.summary,
             sections=(*stage.sections, *ROBOT_SECTIONS) if name == "collect" else stage.sections,
             run=_stage(name),
@@ -202,6 +229,31 @@ COMMANDS: Final[Mapping[str, Command]] = {
         )
         for name, stage in STAGES.items()
     },
+    "label": Command(
+        summary="Open the form in the browser in which people judge the attempts.",
+        sections=("label", "form"),
+        run=form.open_form,
+        makes_project=False,
+        runs_beside_others=True,
+        has_result=False,
+        short_names=FORM_SHORT_NAMES,
+    ),
+    "export-verdicts": Command(
+        summary="Write every verdict, also those taken back, to a file: --to=verdicts.csv.",
+        sections=("label",),
+        run=form.export,
+        makes_project=False,
+        runs_beside_others=True,
+        short_names=FILE_SHORT_NAMES,
+    ),
+    "import-verdicts": Command(
+        summary="Add the verdicts of a file: --from=verdicts.csv.",
+        sections=("label",),
+        run=form.bring_in,
+        makes_project=False,
+        runs_beside_others=True,
+        short_names=FILE_SHORT_NAMES,
+    ),
 }
 
 
@@ -211,8 +263,8 @@ def _overview() -> str:
         "",
         "usage: recap <command> --config_path configs/x.yaml [--field.sub=value ...] [--json]",
         "",
-        *(f"  {name:<16}{command.summary}" for name, command in COMMANDS.items()),
-        f"  {SERVE:<16}{SERVE_SUMMARY}",
+        *(f"  {name:<17}{command.summary}" for name, command in COMMANDS.items()),
+        f"  {SERVE:<17}{SERVE_SUMMARY}",
         "",
         "`recap <command> --help` lists the settings of a command.",
     ]
@@ -223,24 +275,30 @@ def _help(name: str) -> str:
     if name == SERVE:
         return _help_of(name, SERVE_SUMMARY, serving_settings())
     command = COMMANDS[name]
-    return _help_of(name, command.summary, settings_of(command.sections))
+    return _help_of(name, command.summary, settings_of(command.sections), command)
 
 
-def _help_of(name: str, summary: str, settings: Sequence[Setting]) -> str:
+def _help_of(
+    name: str, summary: str, settings: Sequence[Setting], command: Command | None = None
+) -> str:
+    has_result = command is None or command.has_result
     lines = [
         summary,
         "",
-        f"usage: recap {name} --config_path configs/x.yaml [--field.sub=value ...] [--json]",
+        f"usage: recap {name} --config_path configs/x.yaml [--field.sub=value ...]"
+        + " [--json]" * has_result,
         "",
         "  --config_path path   Settings to begin with, in YAML; the flags below go over them.",
-        "  --json               Print the result as one line of JSON.",
+        *["  --json               Print the result as one line of JSON."] * has_result,
         "",
     ]
+    short_names = {full: short for short, full in FORM_SHORT_NAMES.items()}
     for setting in settings:
         default = f" (default: {setting.default})" if setting.default else ""
+        short = f" Also --{short_names[setting.name]}." if setting.name in short_names else ""
         lines.append(f"  --{setting.name} {setting.kind}")
         lines += textwrap.wrap(
-            setting.sentence + default,
+            setting.sentence + short + default,
             width=HELP_WIDTH,
             initial_indent=" " * 8,
             subsequent_indent=" " * 8,

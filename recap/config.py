@@ -22,6 +22,7 @@ from recap.stages.mark_advantage import AdvantageConfig
 from recap.stages.session import SessionConfig
 from recap.stages.train_policy import PolicyConfig
 from recap.stages.train_value import ReturnConfig
+from recap.web.config import FormConfig
 from value_models.config import ValueTrainingConfig
 
 BASE_SEEDS: Final = range(9_000_000, 10_000_000)
@@ -148,6 +149,9 @@ class RecapConfig:
 
     label: LabelConfig = field(default_factory=LabelConfig)
     """The judging."""
+
+    form: FormConfig = field(default_factory=FormConfig)
+    """The form in which people judge."""
 
     returns: ReturnConfig = field(default_factory=ReturnConfig)
     """What an attempt was worth."""

@@ -57,6 +57,7 @@ def iterate(
 
     Raises:
         ConfigError: If a robot makes the attempts: it needs a person beside it.
+        UnjudgedError: If people judge, and have not yet: the loop goes on once they have.
     """
     if config.robot:
         message = (

@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, Final, Protocol, cast
 
 from recap.config import RecapConfig
-from recap.manifest import Manifest
+from recap.manifest import Manifest, StageEntry
 from recap.progress import ProgressFactory, watched
 from recap.project import Project
 from recap.settings import plain_settings
+from recap.stages.label import PEOPLE
 
 
 class StageReport(Protocol):
@@ -59,7 +61,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     ),
     "label": Stage(
         module="recap.stages.label",
-        summary="Judge the attempts that nobody has judged.",
+        summary="Let the simulation judge the attempts that nobody has judged.",
         sections=("label",),
     ),
     "train-value": Stage(
@@ -89,6 +91,9 @@ STAGES: Final[Mapping[str, Stage]] = {
     ),
 }
 """The stages in the order of a lap."""
+
+COMMAND_NAMES: Final[Mapping[str, str]] = {"label": "auto-label"}
+"""What the command line calls a stage, where that is not its name: `recap label` opens the form."""
 
 GROWING: Final = frozenset({"collect", "label"})
 """Stages that are never done where sessions with a robot may record more attempts at any time."""
@@ -127,6 +132,9 @@ def perform(
 ) -> Performed:
     """Run a stage, or say what it said when it was complete.
 
+    A stage is complete as long as what it wrote is there, and what it read is what the stages
+    before it in this lap wrote: one that is made again makes those after it run again.
+
     Args:
         stage: Name of the stage, as on the command line.
         config: The whole configuration.
@@ -136,9 +144,7 @@ def perform(
     """
     manifest = Manifest(project.manifest(iteration))
     entry = manifest.entry(stage)
-    may_have_grown = bool(config.robot) and stage in GROWING
-    is_complete = not may_have_grown and manifest.is_complete(stage, folder=project.folder)
-    if entry is not None and is_complete:
+    if entry is not None and _is_complete(stage, entry, manifest, config, project):
         return _performed(stage, iteration, entry.report, was_complete=True)
     plain = plain_settings(config)
     settings = {name: plain[name] for name in STAGES[stage].sections}
@@ -150,6 +156,22 @@ def perform(
         said = _as_plain(report)
         run.complete(inputs=report.inputs, outputs=report.outputs, report=said)
     return _performed(stage, iteration, said, was_complete=False)
+
+
+def _is_complete(
+    stage: str, entry: StageEntry, manifest: Manifest, config: RecapConfig, project: Project
+) -> bool:
+    may_have_grown = bool(config.robot) and stage in GROWING
+    # People may change their minds, or judge what was left out, at any time.
+    may_be_judged = stage == "label" and config.label.rater == PEOPLE
+    if may_have_grown or may_be_judged:
+        return False
+    written: dict[str, str] = {}
+    for earlier in takewhile(lambda name: name != stage, STAGES):
+        before = manifest.entry(earlier)
+        written |= before.outputs if before else {}
+    is_current = all(written.get(path, known) == known for path, known in entry.inputs.items())
+    return is_current and manifest.is_complete(stage, folder=project.folder)
 
 
 def _as_plain(report: StageReport) -> dict[str, Any]:

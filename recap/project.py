@@ -5,6 +5,7 @@ Nothing outside this file spells a path inside a project.
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,17 +26,19 @@ LOCK_FILE: Final = ".lock"
 MAY_CHANGE: Final = frozenset(
     {
         *("project", "iteration", "iterations", "workers", "wandb"),
-        *("skip_unjudged", "include_interrupted"),
+        *("skip_unjudged", "include_interrupted", "label", "form", "advantage.accept_unusable"),
         *("robot", "teleop", "session", "remote", "safety", "alignment", "controls", "execution"),
     }
 )
 """Settings that may differ when a project is opened again: none of them changes a result that is
-already there."""
+already there. How verdicts become outcomes is one of them, as a changed verdict is: a training set
+is named by the outcomes in it, and whatever is made from it by that name."""
 
 BASE_HALVES: Final = ("value", "policy")
 """The folders of a base."""
 
 _MOST_DIFFERENCES_SHOWN: Final = 5
+_MOST_PROJECTS_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,7 @@ class Project:
                 f"Choose another folder with --project=..."
             )
             raise ProjectError(message)
-        kept = {name: value for name, value in settings.items() if name != "project"}
-        with whole_file(folder / SETTINGS_FILE) as partial, partial.open("w") as stream:
-            cfgparsing.save_config(kept, stream)
+        project._freeze({name: value for name, value in settings.items() if name != "project"})
         return project
 
     @classmethod
@@ -82,23 +83,56 @@ class Project:
             ProjectError: If there is none, or it was made with other settings.
         """
         if not (folder / SETTINGS_FILE).exists():
-            message = (
-                f"{folder} is not a project: it has no {SETTINGS_FILE}. Make one with "
-                f"`recap iterate --config_path configs/demo.yaml --project={folder}`."
-            )
+            message = f"{folder} is not a project: it has no {SETTINGS_FILE}. {_instead(folder)}"
             raise ProjectError(message)
         project = cls(folder)
         project._require_same(settings)
         return project
 
+    def remember(
+        self, group: str, settings: Mapping[str, Any], *, defaults: Mapping[str, Any]
+    ) -> list[str]:
+        """Make a group of settings that may change those of the project, for every later command.
+
+        Args:
+            group: One of `MAY_CHANGE`.
+            settings: The whole group as plain values.
+            defaults: What held where the project, made before a setting existed, says nothing.
+
+        Returns:
+            What is different now, setting by setting, in words.
+        """
+        with locked(self.folder):
+            frozen = self._frozen()
+            before = _flatten(defaults) | _flatten(frozen.get(group) or {})
+            now = _flatten(settings)
+            different = [
+                f"{group}.{name} was {before.get(name)!r}, is {now.get(name)!r}"
+                for name in sorted(before.keys() | now.keys())
+                if before.get(name) != now.get(name)
+            ]
+            if different:
+                self._freeze({**frozen, group: dict(settings)})
+        return different
+
+    def _frozen(self) -> dict[str, Any]:
+        text = (self.folder / SETTINGS_FILE).read_text(encoding="utf-8")
+        settings: dict[str, Any] = cfgparsing.load_config(text)
+        return settings
+
+    def _freeze(self, settings: Mapping[str, Any]) -> None:
+        with whole_file(self.folder / SETTINGS_FILE) as partial, partial.open("w") as stream:
+            cfgparsing.save_config(dict(settings), stream, sort_keys=False)
+
     def _require_same(self, settings: Mapping[str, Any]) -> None:
-        frozen = cfgparsing.load_config((self.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        frozen = self._frozen()
         before, now = _flatten(frozen), _flatten(settings)
         different = [
             f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
             # A setting that came later is not in an older project, which ran without it.
             for name in sorted(before)
-            if name.split(".")[0] not in MAY_CHANGE and before.get(name) != now.get(name)
+            if MAY_CHANGE.isdisjoint((name, name.split(".")[0]))
+            and before.get(name) != now.get(name)
         ]
         if different:
             shown = "; ".join(different[:_MOST_DIFFERENCES_SHOWN])
@@ -128,8 +162,18 @@ class Project:
 
     @property
     def outcomes(self) -> Path:
-        """The append-only judgements."""
+        """The append-only judgements, unless `database` says that they are elsewhere."""
         return self.folder / "outcomes.db"
+
+    @property
+    def database(self) -> Path:
+        """Which database has the judgements, where it is not `outcomes`."""
+        return self.folder / "database.json"
+
+    @property
+    def id_file(self) -> Path:
+        """What tells the project from every other one, also of the same name at the same place."""
+        return self.folder / "project_id.json"
 
     @property
     def trainsets(self) -> Path:
@@ -245,6 +289,23 @@ class Project:
                         others.remove(os.getpid())
                     _note(lock, others)
                     fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _instead(folder: Path) -> str:
+    """Say what else may be meant by a folder that is no project, or how to make one."""
+    try:
+        settings = folder.parent.glob(f"[!.]*/{SETTINGS_FILE}")
+        beside = sorted(path.parent.name for path in settings)
+    except OSError:
+        beside = []
+    if not beside:
+        return f"Make one with `recap iterate --config_path configs/demo.yaml --project={folder}`."
+    make = "`recap collect` and `recap iterate` make a new one, from a --config_path."
+    if nearest := difflib.get_close_matches(folder.name, beside, n=1):
+        return f"Did you mean --project={folder.parent / nearest[0]}? {make}"
+    named = ", ".join(str(folder.parent / name) for name in beside[:_MOST_PROJECTS_NAMED])
+    rest = len(beside) - _MOST_PROJECTS_NAMED
+    return f"There are {named}{f' and {rest} more' if rest > 0 else ''}. {make}"
 
 
 def _processes(lock: TextIO) -> list[int]:

@@ -36,13 +36,20 @@ SHORT_NAMES: Final = {
     "task": "session.task",
     "policy.path": "session.policy",
     **{f"policy.{f.name}": f"remote.{f.name}" for f in fields(RemotePolicyConfig)},
+    "database-url": "label.database_url",
 }
-"""What is typed at every session with a robot; the policy's as LeRobot's users know it."""
+"""What is typed often: at every session with a robot, the policy's as LeRobot's users know it."""
+
+FORM_SHORT_NAMES: Final = {name: f"form.{name}" for name in ("host", "port", "token")}
+"""What is typed where the form is opened, and would mean something else elsewhere."""
+
+FILE_SHORT_NAMES: Final = {"to": "label.file", "from": "label.file"}
+"""What is typed where verdicts leave the project or come into it."""
 
 SESSION_LENGTHS: Final = ("session.episodes", "session.minutes")
 
-SECRETS: Final = ("remote.token",)
-"""Settings that are written nowhere."""
+SECRETS: Final = ("remote.token", "form.token", "label.database_url")
+"""Settings that are written nowhere; `recap.judgements` notes the database without its password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,7 @@ class _Known:
     is_open: bool = False
     is_flat: bool = False
     is_text: bool = False
+    holds_text: bool = False
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """Every setting with its full name."""
@@ -75,16 +83,22 @@ class _Known:
             yield from child.names(f"{prefix}{name}.")
 
 
-def read_settings(arguments: Sequence[str]) -> RecapConfig:
+def read_settings(
+    arguments: Sequence[str], *, short_names: Mapping[str, str] = SHORT_NAMES
+) -> RecapConfig:
     """Read the configuration from command-line arguments and the file they name.
 
     Without ``--config_path`` the settings of the project that ``--project`` names are read, if it
     exists, so that ``recap label --project=runs/tabletop`` means that project as it was made.
 
+    Args:
+        arguments: What was typed after the command.
+        short_names: What the command calls some of its settings.
+
     Raises:
         ConfigError: If a setting is unknown, has no value, or a value it cannot have.
     """
-    flags = _flags(arguments)
+    flags = _flags(arguments, short_names)
     merged = _from_file(flags, RecapConfig)
     if CONFIG_FLAG not in flags and "project" in flags:
         frozen = Path(flags["project"]) / SETTINGS_FILE
@@ -103,7 +117,7 @@ def read_serving(arguments: Sequence[str]) -> ServingConfig:
     Raises:
         ConfigError: If a setting is unknown, has no value, or a value it cannot have.
     """
-    flags = _flags(arguments)
+    flags = _flags(arguments, {})
     merged = _over(_from_file(flags, ServingConfig), flags, ServingConfig)
     return _decode(ServingConfig, merged)
 
@@ -178,12 +192,13 @@ def _leaf(parts: list[str], known: _Known) -> tuple[_Known, list[str]]:
         if known.is_open and not known.is_flat:
             break
         if known.is_flat:
-            return known, [*parts[: depth - 1], ".".join(parts[depth - 1 :])]
+            one = _Known(is_text=known.holds_text)
+            return one, [*parts[: depth - 1], ".".join(parts[depth - 1 :])]
         known = known.children[part]
     return known, parts
 
 
-def _flags(arguments: Sequence[str]) -> dict[str, str]:
+def _flags(arguments: Sequence[str], short_names: Mapping[str, str]) -> dict[str, str]:
     """Split ``--name=value`` and ``--name value`` into full names and texts."""
     flags: dict[str, str] = {}
     waiting = ""
@@ -203,12 +218,12 @@ def _flags(arguments: Sequence[str]) -> dict[str, str]:
     if waiting:
         message = f"--{waiting} needs a value: --{waiting}=..."
         raise ConfigError(message)
-    return {_full_name(name): text for name, text in flags.items()}
+    return {_full_name(name, short_names): text for name, text in flags.items()}
 
 
-def _full_name(name: str) -> str:
+def _full_name(name: str, short_names: Mapping[str, str]) -> str:
     """Return the setting that a short name stands for, or one inside the group it stands for."""
-    for short, full in SHORT_NAMES.items():
+    for short, full in short_names.items():
         if name == short or name.startswith(f"{short}."):
             return full + name.removeprefix(short)
     return name
@@ -282,6 +297,7 @@ def _known(config: type) -> _Known:
                 is_open=_is_mapping(hints[f.name]),
                 is_flat=_is_mapping(hints[f.name]) and Any not in typing.get_args(hints[f.name]),
                 is_text=hints[f.name] is str,
+                holds_text=_is_mapping(hints[f.name]) and typing.get_args(hints[f.name])[1] is str,
             )
             for f in fields(config)
         }

@@ -1,5 +1,6 @@
 """The episodes of a project: which a lap trains on, what was seen in them, what they were worth."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,10 +12,11 @@ from data.episodes import EpisodeStore, layout_of_episode
 from data.errors import ConfigError, ProjectError
 from data.files import locked, read_json, whole_file, write_json_atomically
 from data.frames import FrameCache
-from data.outcomes import OutcomeStore
 from data.schema import Ending, EpisodeInfo, Layout, Outcome
 from data.trainset import Trainset
+from data.verdicts import LATEST_RULE, Decision, DecisionRule
 from recap.core.returns import ReturnScale
+from recap.judgements import read_decisions
 from recap.progress import ProgressFactory
 from recap.project import Project
 from value_models.frames import JudgedFrames, Observations
@@ -96,9 +98,50 @@ def trainset_of(config: "RecapConfig", project: Project, *, iteration: int | Non
         project,
         iteration=iteration,
         base=config.base,
-        skip_unjudged=config.skip_unjudged,
-        include_interrupted=config.include_interrupted,
+        choice=Choice(
+            skip_unjudged=config.skip_unjudged,
+            include_interrupted=config.include_interrupted,
+            rule=config.label.decision_rule,
+            trim_after_success=config.label.trim_after_success,
+            database_url=config.label.database_url,
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which episodes to train on, and how much of them."""
+
+    skip_unjudged: bool = False
+    """Leave out episodes without an outcome instead of refusing them."""
+
+    include_interrupted: bool = False
+    """Take the interrupted episodes that somebody judged."""
+
+    rule: DecisionRule = LATEST_RULE
+    """How verdicts become outcomes."""
+
+    trim_after_success: bool = False
+    """Leave out the frames after the moment of success, where somebody named it."""
+
+    database_url: str = ""
+    """Where the verdicts are; empty for where the project says."""
+
+    def takes(self, info: EpisodeInfo, outcome: Outcome | None) -> bool:
+        """Whether an episode belongs to the training set, or must be judged before."""
+        if outcome is Outcome.DISCARD:
+            return False
+        if info.ending is Ending.INTERRUPTED:
+            return self.include_interrupted and outcome is not None
+        return outcome is not None or not self.skip_unjudged
+
+    def moments(self, decisions: Mapping[str, Decision]) -> dict[str, int]:
+        """Episode to the frame after which it is cut, for those that are."""
+        return {
+            uid: decision.success_frame
+            for uid, decision in decisions.items()
+            if self.trim_after_success and decision.success_frame is not None
+        }
 
 
 def gather(
@@ -106,8 +149,7 @@ def gather(
     *,
     iteration: int | None,
     base: Path | None,
-    skip_unjudged: bool,
-    include_interrupted: bool = False,
+    choice: Choice,
 ) -> Trainset:
     """Merge every episode up to a lap into its training set, or open it if it is there.
 
@@ -120,14 +162,12 @@ def gather(
         project: Whose episodes to merge.
         iteration: The newest lap that counts; None, pre-training, means the demonstrations.
         base: The base that the laps start from; None if this project pre-trains its own.
-        skip_unjudged: Leave out episodes without an outcome instead of refusing them.
-        include_interrupted: Take the interrupted episodes that somebody judged.
+        choice: Which of its episodes to take.
 
     Raises:
-        UnjudgedError: If an episode has no outcome and ``skip_unjudged`` is false.
+        UnjudgedError: If an episode has no outcome and those are not to be left out.
         ProjectError: If nothing was recorded yet.
     """
-    choice = _Choice(skip_unjudged=skip_unjudged, include_interrupted=include_interrupted)
     if not project.statistics.exists():
         given = None if base is None else base / STATISTICS_OF_BASE
         if given is None or not given.exists():
@@ -138,25 +178,10 @@ def gather(
     return _merge(project, choice, newest=iteration or 0, statistics=project.statistics)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
-    """Which episodes to train on."""
-
-    skip_unjudged: bool
-    include_interrupted: bool
-
-    def takes(self, info: EpisodeInfo, outcome: Outcome | None) -> bool:
-        """Whether an episode belongs to the training set, or must be judged before."""
-        if outcome is Outcome.DISCARD:
-            return False
-        if info.ending is Ending.INTERRUPTED:
-            return self.include_interrupted and outcome is not None
-        return outcome is not None or not self.skip_unjudged
-
-
-def _merge(project: Project, choice: _Choice, *, newest: int, statistics: Path | None) -> Trainset:
+def _merge(project: Project, choice: Choice, *, newest: int, statistics: Path | None) -> Trainset:
     store = EpisodeStore(project.episodes, recorded_layout(project))
-    outcomes = _judgements(project)
+    decisions = read_decisions(project, choice.rule, choice.database_url)
+    outcomes = {uid: d.outcome for uid, d in decisions.items() if d.outcome is not None}
     uids = [
         info.uid
         for info in store.infos()
@@ -168,16 +193,8 @@ def _merge(project: Project, choice: _Choice, *, newest: int, statistics: Path |
         uids=uids,
         destination_root=project.trainsets,
         statistics=statistics,
+        success_frames=choice.moments(decisions),
     )
-
-
-def _judgements(project: Project) -> dict[str, Outcome]:
-    if not project.outcomes.exists():
-        return {}  # to look for judgements must not make an empty store of them
-    store = OutcomeStore(project.outcomes)
-    outcomes = store.latest()
-    store.close()
-    return outcomes
 
 
 def observe(project: Project, trainset: Trainset, progress: ProgressFactory) -> Observations:

@@ -2,7 +2,8 @@
 
 from data.schema import Layout
 from envs.world import Observation
-from recap.remote.config import OPENPI, RemotePolicyConfig, token_or_environment
+from recap.listening import token_or_environment
+from recap.remote.config import OPENPI, TOKEN_VARIABLE, RemotePolicyConfig
 from recap.remote.dialect import Dialect, RecapDialect
 from recap.remote.link import Link
 from recap.remote.messages import Question
@@ -34,7 +35,7 @@ class RemoteSource:
         self._link = Link(
             config.uri,
             dialect=self._dialect,
-            token=token_or_environment(config.token),
+            token=token_or_environment(config.token, variable=TOKEN_VARIABLE),
             deadline_s=config.deadline_s,
         )
         self._seed = 0

@@ -1,20 +1,16 @@
 """Settings of a policy that runs on another machine. Imports nothing heavy."""
 
-import ipaddress
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from data.errors import ConfigError
+from recap.listening import is_this_machine_only, require_address, require_strong
 
 TOKEN_VARIABLE: Final = "RECAP_POLICY_TOKEN"  # noqa: S105 - the name of a variable, not a token
 DEFAULT_PORT: Final = 8765
-LEAST_TOKEN_CHARACTERS: Final = 16
 BEST_JPEG_QUALITY: Final = 100
-MOST_PORT: Final = 65535
 
 RECAP: Final = "recap"
 OPENPI: Final = "openpi"
@@ -51,28 +47,18 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be listened on."""
-        if not self.host:
-            message = "serve.host must not be empty. For every address, type --serve.host=0.0.0.0."
-            raise ConfigError(message)
-        if not 0 <= self.port <= MOST_PORT:
-            message = f"serve.port must lie between 0 and {MOST_PORT}, got {self.port}."
-            raise ConfigError(message)
+        require_address(self.host, self.port, group="serve")
         for name in ("max_robots", "threads"):
             value = getattr(self, name)
             if value < 1:
                 message = f"serve.{name} must be at least 1, got {value}."
                 raise ConfigError(message)
-        _require_token_strong(self.token, name="serve.token")
+        require_strong(self.token, name="serve.token")
 
     @property
     def is_for_this_machine_only(self) -> bool:
         """Whether nobody from outside can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:  # a name: where it leads is not known here
-            return False
+        return is_this_machine_only(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,24 +158,3 @@ def address_to_uri(address: str) -> str:
         )
         raise ConfigError(message)
     return uri
-
-
-def token_or_environment(token: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the token that was given, else the one in the environment, else nothing."""
-    if token:
-        return token
-    found = environment.get(TOKEN_VARIABLE, "")
-    _require_token_strong(found, name=TOKEN_VARIABLE)
-    return found
-
-
-def _require_token_strong(token: str, *, name: str) -> None:
-    if not token:
-        return
-    is_plain = token.isascii() and token.isprintable() and " " not in token
-    if len(token) < LEAST_TOKEN_CHARACTERS or not is_plain:
-        message = (
-            f"{name} must be at least {LEAST_TOKEN_CHARACTERS} letters, digits or signs without "
-            f"spaces. Leave it out, and `recap serve-policy` makes one up."
-        )
-        raise ConfigError(message)

@@ -21,9 +21,10 @@ from websockets.http11 import Request, Response
 
 from data.errors import ConfigError
 from envs.world import Observation
+from recap.listening import token_or_environment
 from recap.remote.arrays import MOST_MESSAGE_BYTES
 from recap.remote.card import Sizes, describe, read_sizes
-from recap.remote.config import TOKEN_VARIABLE, ServeConfig, token_or_environment
+from recap.remote.config import TOKEN_VARIABLE, ServeConfig
 from recap.remote.errors import MessageError
 from recap.remote.messages import (
     Question,
@@ -269,7 +270,7 @@ def _require_begun(question: Question, *, has_begun: bool) -> bool:
 
 def _token_for(config: ServeConfig, say: Say) -> str:
     """Return the token that was given; make one up and tell it once, if strangers can connect."""
-    token = token_or_environment(config.token)
+    token = token_or_environment(config.token, variable=TOKEN_VARIABLE)
     if token or config.is_for_this_machine_only:
         return token
     token = secrets.token_urlsafe(TOKEN_BYTES)

@@ -176,6 +176,52 @@ class ValueMetric:
     meaning: str = ""
     """One sentence that says how to read it."""
 
+    interval: Interval | None = None
+    """The held-out figure with its 95 % bootstrap interval over episodes, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedFigure:
+    """One figure of the value model or a baseline."""
+
+    value: float | None
+    """The figure on held-out episodes; None where it could not be measured."""
+
+    model_less_this: Interval | None = None
+    """The model's figure less this one, on the same episodes, with its 95 % bootstrap interval;
+    None for the model itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRow:
+    """The value model, or what it must beat, on the same held-out episodes."""
+
+    name: str
+    """What it is called."""
+
+    meaning: str
+    """One sentence that says what it knows."""
+
+    figures: Mapping[str, ComparedFigure]
+    """Name of the measurement to the figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueQuality:
+    """How far the value model can be relied on."""
+
+    verdict: str
+    """``"ready"``, ``"weak"`` or ``"unusable"``."""
+
+    reasons: tuple[str, ...]
+    """Sentences that say why it is not ready."""
+
+    pit: tuple[Interval, ...]
+    """Share of held-out returns that fell into each tenth of their predicted distribution."""
+
+    baselines: tuple[BaselineRow, ...]
+    """The model first, then the baselines."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Video:
@@ -239,6 +285,9 @@ class ReportContent:
 
     value_metrics: tuple[ValueMetric, ...] = ()
     """The value model on held-out episodes."""
+
+    value_quality: ValueQuality | None = None
+    """What these figures come to; None where an earlier version measured them."""
 
     videos: tuple[Video, ...] = ()
     """A few rollouts."""

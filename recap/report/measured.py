@@ -7,11 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recap.core.intervals import Interval
-from recap.report.content import Comparison, PolicyRow, ValueMetric
+from recap.report.content import (
+    BaselineRow,
+    ComparedFigure,
+    Comparison,
+    PolicyRow,
+    ValueMetric,
+    ValueQuality,
+)
 from recap.report.words import plain_text
 
-ABBREVIATIONS = frozenset({"auc", "mae"})
+ABBREVIATIONS = frozenset({"auc", "mae", "rmse"})
 """Words in the names of metrics that are written in capitals."""
+
+COMPARED = ("cross_entropy", "rmse_steps", "rank_correlation_successes", "auc_50")
+"""Figures of a value model that are shown beside those of the baselines."""
 
 
 def policy_row(name: str, summary: Mapping[str, Any]) -> PolicyRow:
@@ -62,13 +72,60 @@ def value_metrics(
         meanings: Name -> how to read it; also says which figures to show, in which order.
     """
     held_out, train = measured["held_out"], measured["train"]
+    intervals = measured.get("intervals", {})  # earlier versions measured none
     return tuple(
         ValueMetric(
-            name=_metric_name(name), held_out=held_out[name], train=train[name], meaning=meaning
+            name=_metric_name(name),
+            held_out=held_out[name],
+            train=train[name],
+            meaning=meaning,
+            interval=_interval(intervals.get(name)),
         )
         for name, meaning in meanings.items()
         if held_out.get(name) is not None
     )
+
+
+def value_quality(measured: Mapping[str, Any], meanings: Mapping[str, str]) -> ValueQuality | None:
+    """Read how far the value model can be relied on.
+
+    Args:
+        measured: The value model's metrics.
+        meanings: Baseline to what it knows; also says which to show, in which order.
+
+    Returns:
+        What to say of it; None where an earlier version measured it.
+    """
+    if "gate" not in measured:
+        return None
+    own = {name: ComparedFigure(value=measured["held_out"][name]) for name in COMPARED}
+    rows = [BaselineRow(name="value model", meaning="", figures=_named(own))]
+    for name, meaning in meanings.items():
+        baseline = measured["baselines"].get(name)
+        if baseline is None:
+            continue
+        figures = {
+            figure: ComparedFigure(
+                value=baseline["held_out"][figure],
+                model_less_this=_interval(baseline["model_minus_baseline"][figure]),
+            )
+            for figure in COMPARED
+        }
+        rows.append(BaselineRow(name=plain_text(name), meaning=meaning, figures=_named(figures)))
+    return ValueQuality(
+        verdict=measured["gate"]["verdict"],
+        reasons=tuple(measured["gate"]["reasons"]),
+        pit=tuple(Interval(*bar) for bar in measured["pit"] if bar is not None),
+        baselines=tuple(rows),
+    )
+
+
+def _named(figures: Mapping[str, ComparedFigure]) -> dict[str, ComparedFigure]:
+    return {_metric_name(name): figure for name, figure in figures.items()}
+
+
+def _interval(bounds: Sequence[float] | None) -> Interval | None:
+    return None if bounds is None else Interval(*bounds)
 
 
 def _metric_name(name: str) -> str:

@@ -6,7 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from recap.report import figures, pictures, words
+from recap.report import calibration, figures, pictures, words
 from recap.report.content import LearningCurve, ReportContent
 
 
@@ -39,5 +39,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(figures=figures, pictures=pictures, words=words)
+    environment.globals.update(
+        calibration=calibration, figures=figures, pictures=pictures, words=words
+    )
     return environment.get_template("report.html")

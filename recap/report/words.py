@@ -79,6 +79,11 @@ def range_text(interval: Interval) -> str:
     return f"{number_text(interval.low)}{EN_DASH}{number_text(interval.high)}"
 
 
+def signed_range_text(interval: Interval) -> str:
+    """Write the ends of an interval of differences, with signs and two digits: ``−5.5 to +0.1``."""
+    return f"{_signed_text(interval.low)} to {_signed_text(interval.high)}"
+
+
 def p_value_text(p_value: float) -> str:
     """Write a p-value, and no more digits than it deserves."""
     if math.isnan(p_value):
@@ -124,3 +129,9 @@ def _claim(ratio: Interval, *, what: str) -> str:
     if not ratio.excludes(1.0):
         return ""
     return f"{'more' if ratio.low > 1.0 else 'fewer'} {what}"
+
+
+def _signed_text(difference: float) -> str:
+    size = abs(difference)
+    text = f"{size:,.0f}" if size >= 10 or size == 0 else f"{size:.2g}"
+    return f"{MINUS if difference < 0 else '+'}{text}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import ConfigError, FingerprintError
+from data.errors import ConfigError, FingerprintError, UnusableError
 from data.schema import EPISODE_KEY, Indicator, Outcome
 from recap.progress import ProgressFactory
 from recap.project import Project
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from data.trainset import Trainset
     from recap.config import RecapConfig
     from recap.core.returns import ReturnScale
+    from value_models.gate import Gate
     from value_models.model import ValueSpec
 
 MOST_NEGATIVES_PER_POSITIVE = 2.0
@@ -33,6 +34,12 @@ MOST_NEGATIVES_PER_POSITIVE = 2.0
 
 LITTLE_LEFT_TO_GAIN = 0.95
 """Success rate of the newest rollouts above which there is hardly anything to improve on."""
+
+UNMEASURED = (
+    "The value model was measured by an earlier version, which did not say how far it can be "
+    "relied on. Delete its folder and run `recap train-value` again to know."
+)
+"""What is said of marks from a value model without a verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,9 @@ class AdvantageConfig:
 
     pretraining_positive_fraction: float = 0.3
     """Share of each task's demonstrated frames to call positive in pre-training."""
+
+    accept_unusable: bool = False
+    """Whether to mark with a value model that was measured to be unusable, instead of stopping."""
 
     def __post_init__(self) -> None:
         """Refuse a horizon or a share that means nothing."""
@@ -100,7 +110,9 @@ def run(
     value, destination = project.value(iteration), project.advantages(iteration)
     value_fingerprint = content_hash(value)
 
+    gate = _gate_of(value)
     if not destination.exists():
+        _require_usable(gate, value=value, is_accepted=config.advantage.accept_unusable)
         _mark(config, project, trainset, iteration=iteration, progress=progress).save(destination)
     table = AdvantageTable.load(destination)
     table.require(trainset.fingerprint)
@@ -122,7 +134,10 @@ def run(
         positive=positive,
         corrections=int(trainset.is_correction().sum()),
         thresholds=dict(table.thresholds),
-        warnings=_warnings(trainset, positive=positive, iteration=iteration),
+        warnings=(
+            *_doubts(gate),
+            *_warnings(trainset, positive=positive, iteration=iteration),
+        ),
     )
 
 
@@ -141,16 +156,12 @@ def _mark(
     from data.annotations import AdvantageTable
     from data.files import content_hash
     from recap.core.advantages import improvement_indicators, n_step_advantages, task_thresholds
-    from recap.core.returns import ReturnScale
     from recap.trainsets import observe, per_frame
     from value_models.checkpoint import load_checkpoint
     from value_models.prediction import predict_values
 
     settings, value = config.advantage, project.value(iteration)
-    scale = ReturnScale(
-        max_steps=config.world.time_limit_steps,
-        failure_penalty_fraction=config.returns.failure_penalty_fraction,
-    )
+    scale = config.returns.scale(config.world.time_limit_steps)
     model = load_checkpoint(value)
     _require_belonging(model.spec, trainset, scale, value=value)
     values = predict_values(
@@ -221,6 +232,36 @@ def _newest_autonomous_frames(trainset: "Trainset") -> "NDArray[np.bool_]":
     )
 
 
+def _gate_of(value: Path) -> "Gate | None":
+    """Read what was said of a value model; None where nothing was."""
+    from data.files import read_json
+    from value_models.checkpoint import METRICS_FILE
+    from value_models.gate import Gate
+
+    measured = value / METRICS_FILE
+    return Gate.read(read_json(measured)) if measured.exists() else None
+
+
+def _require_usable(gate: "Gate | None", *, value: Path, is_accepted: bool) -> None:
+    """Stop before a value model decides that was measured to know nothing."""
+    from value_models.gate import Verdict
+
+    if gate is None or gate.verdict is not Verdict.UNUSABLE or is_accepted:
+        return
+    message = (
+        f"{value} is unusable: {' '.join(gate.reasons)} A policy would learn noise from its marks. "
+        f"Give it more judged attempts, failures among them, and delete the folder to train it "
+        f"again; or mark with it all the same: --advantage.accept_unusable=true"
+    )
+    raise UnusableError(message)
+
+
+def _doubts(gate: "Gate | None") -> tuple[str, ...]:
+    if gate is None:
+        return (UNMEASURED,)
+    return gate.warnings()
+
+
 def _require_belonging(
     spec: "ValueSpec", trainset: "Trainset", scale: "ReturnScale", *, value: Path
 ) -> None:
@@ -231,7 +272,8 @@ def _require_belonging(
             f"`recap train-value` again."
         )
         raise FingerprintError(message)
-    other = [task for task in trainset.tasks if spec.normalisers.get(task) != scale.normaliser]
+    made_for = (scale.scaling.value, scale.normaliser)
+    other = [t for t in trainset.tasks if (spec.scaling, spec.normalisers.get(t)) != made_for]
     if other:
         message = (
             f"{value} predicts '{other[0]}' on another scale of returns than these settings make. "

@@ -22,11 +22,24 @@ from recap.lap import read_lap
 from recap.metrics import read_metrics
 from recap.progress import Progress, ProgressFactory
 from recap.project import Project
-from recap.report.content import LearningCurve, ReportContent, ValueCurve, ValueMetric, Video
+from recap.report.content import (
+    LearningCurve,
+    ReportContent,
+    ValueCurve,
+    ValueMetric,
+    ValueQuality,
+    Video,
+)
 from recap.report.instants import filmstrip_frames
 from recap.report.learning import learning_curves
 from recap.report.marks import advantage_histograms, source_shares
-from recap.report.measured import comparison, conditioning_rows, policy_row, value_metrics
+from recap.report.measured import (
+    comparison,
+    conditioning_rows,
+    policy_row,
+    value_metrics,
+    value_quality,
+)
 from recap.report.page import render_page
 from recap.report.pictures import rollout_video
 from recap.report.provenance import provenance
@@ -100,6 +113,7 @@ def _content(config: "RecapConfig", lap: "Lap", bar: Progress) -> ReportContent:
     evaluation, marks = lap.evaluations[lap.number], lap.marks
     curves, videos = _shown_episodes(lap, bar)
     frames = None if marks is None else _frames(lap, marks)
+    metrics, quality = _value_model(lap)
     return ReportContent(
         project=lap.project.name,
         iteration=lap.number,
@@ -117,7 +131,8 @@ def _content(config: "RecapConfig", lap: "Lap", bar: Progress) -> ReportContent:
         ),
         source_shares=source_shares(frames) if frames is not None else (),
         learning_curves=_learning_curves(lap),
-        value_metrics=_value_metrics(lap),
+        value_metrics=metrics,
+        value_quality=quality,
         videos=videos,
         provenance=provenance(
             lap.stages,
@@ -132,7 +147,8 @@ def _content(config: "RecapConfig", lap: "Lap", bar: Progress) -> ReportContent:
 def _notes(lap: "Lap") -> tuple[str, ...]:
     warnings = [text for entry in lap.stages.values() for text in entry.report.get("warnings", ())]
     shows_pretraining = lap.number == 0 and lap.marks is not None
-    return (*warnings, *([PRETRAINED] if shows_pretraining else []), SCRIPTED)
+    # Every stage that builds on a doubtful value model says so; the page says it once.
+    return (*dict.fromkeys(warnings), *([PRETRAINED] if shows_pretraining else []), SCRIPTED)
 
 
 def _policy_name(number: int) -> str:
@@ -159,8 +175,9 @@ def _shown_episodes(lap: "Lap", bar: Progress) -> tuple[tuple[ValueCurve, ...], 
     curves, videos = [], []
     for done, (title, candidate) in enumerate(chosen, start=1):
         episode = newest[candidate.uid]
+        taken = episode.stop - episode.start  # it may have been cut after its success
         cameras = {
-            camera: decode_episode(lap.project.episodes / candidate.uid, camera)
+            camera: decode_episode(lap.project.episodes / candidate.uid, camera)[:taken]
             for camera in lap.trainset.layout.cameras
         }
         videos.append(_video(lap, episode, cameras))
@@ -231,13 +248,15 @@ def _learning_curves(lap: "Lap") -> tuple[LearningCurve, ...]:
     return learning_curves(records)
 
 
-def _value_metrics(lap: "Lap") -> tuple[ValueMetric, ...]:
+def _value_model(lap: "Lap") -> tuple[tuple[ValueMetric, ...], ValueQuality | None]:
+    from value_models.baselines import BASELINE_MEANINGS
     from value_models.checkpoint import METRICS_FILE
-    from value_models.validation import METRIC_MEANINGS
+    from value_models.measurement import METRIC_MEANINGS
 
     if lap.marks is None:
-        return ()
-    return value_metrics(read_json(lap.project.value(lap.marked) / METRICS_FILE), METRIC_MEANINGS)
+        return (), None
+    measured = read_json(lap.project.value(lap.marked) / METRICS_FILE)
+    return value_metrics(measured, METRIC_MEANINGS), value_quality(measured, BASELINE_MEANINGS)
 
 
 def _fingerprint(inputs: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 Reads: the policy of the lap before, or another that is named, or one on another machine.
 Writes: ``episodes/<uid>``, one folder for every attempt, also for one that was cut short; what the
-operator says of them, in ``outcomes.db``; ``iterations/<k>/sessions/<time>.json``, how it went.
+operator says of them, as verdicts of theirs; ``iterations/<k>/sessions/<time>.json``, how it went.
 """
 
 import getpass
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import CheckpointError, ConfigError
 from data.files import write_json_atomically
+from data.verdicts import is_person
 from recap.project import Project
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class SessionConfig:
             if not least <= value < float("inf"):
                 message = f"session.{name} must be at least {least}, got {value}."
                 raise ConfigError(message)
+        if not is_person(self.operator):
+            message = (
+                f"session.operator must not be {self.operator}: what a person says would count as "
+                f"measured, and give way to everybody else. Type --session.operator=YOUR_NAME."
+            )
+            raise ConfigError(message)
         if self.episodes == 0 and self.minutes == 0:
             message = "How long shall the session be? Set --episodes=... or --minutes=..."
             raise ConfigError(message)
@@ -93,6 +100,7 @@ class SessionReport:
     successes_per_hour: float
     missed_steps: int
     control: Mapping[str, Any]
+    verdicts_aside: str
     uids: tuple[str, ...]
 
     def headline(self) -> str:
@@ -104,7 +112,15 @@ class SessionReport:
             f"iteration {self.iteration}, session: {self.episodes} episodes, {self.frames} frames "
             f"({self.corrected_frames} corrected)\n"
             f"  {self.successes} successes, {self.failures} failures, {self.discarded} discarded, "
-            f"{self.interrupted} interrupted, {unjudged} not judged yet"
+            f"{self.interrupted} interrupted, {unjudged} not judged yet{self._aside()}"
+        )
+
+    def _aside(self) -> str:
+        if not self.verdicts_aside:
+            return ""
+        return (
+            f"\n  The database was away: some verdicts are in {self.verdicts_aside}. When it is "
+            f"back: `recap import-verdicts --project=... --from={self.verdicts_aside}`."
         )
 
 
@@ -159,10 +175,11 @@ def prepare(config: "RecapConfig", project: Project) -> Party:
 
 def run(config: "RecapConfig", project: Project, party: Party | None = None) -> SessionReport:
     """Record one session, with who was prepared for it or whom the settings name."""
-    from data.outcomes import OutcomeStore
+    from recap.judgements import open_outcomes
     from recap.rollout.live.interruption import noted_interruption
     from recap.rollout.live.session import Session
     from recap.rollout.live.telling import Teller
+    from recap.rollout.live.verdicts import OperatorVerdicts
     from recap.rollout.live.view import open_view
     from recap.trainsets import fix_layout, open_store
 
@@ -171,7 +188,8 @@ def run(config: "RecapConfig", project: Project, party: Party | None = None) -> 
     store = open_store(project)
     store.sweep_partials()
     recorded = sum(info.iteration == config.iteration for info in store.infos())
-    outcomes = OutcomeStore(project.outcomes)
+    outcomes = open_outcomes(project, config.label.database_url)
+    about = project.sessions(config.iteration) / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     with (
         noted_interruption() as interruption,
         open_view(is_audible=config.session.is_audible) as view,
@@ -180,15 +198,16 @@ def run(config: "RecapConfig", project: Project, party: Party | None = None) -> 
         stack.callback(outcomes.close)
         rig = _rig(config, party, stack)
         plan = _plan(config, recorded=recorded)
+        verdicts = OperatorVerdicts(outcomes, operator=plan.operator)
+        stack.callback(verdicts.finish, about.with_suffix(".csv"))
         teller = Teller(view, rig, plan, folder=project.folder)
         session = Session(
-            rig, plan, store=store, outcomes=outcomes, teller=teller, interruption=interruption
+            rig, plan, store=store, verdicts=verdicts, teller=teller, interruption=interruption
         )
         result = session.run()
-    report = _report(config, rig, result)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    report = _report(config, rig, result, verdicts_aside=about.with_suffix(".csv"))
     write_json_atomically(
-        project.sessions(config.iteration) / f"{stamp}.json",
+        about.with_suffix(".json"),
         {**asdict(report), "robot_settings": dict(config.robot)},
     )
     return report
@@ -321,7 +340,9 @@ def _user() -> str:
         return "operator"
 
 
-def _report(config: "RecapConfig", rig: "Rig", result: "SessionResult") -> SessionReport:
+def _report(
+    config: "RecapConfig", rig: "Rig", result: "SessionResult", *, verdicts_aside: Path
+) -> SessionReport:
     return SessionReport(
         iteration=config.iteration,
         robot=rig.world.layout.robot_type,
@@ -336,5 +357,6 @@ def _report(config: "RecapConfig", rig: "Rig", result: "SessionResult") -> Sessi
         successes_per_hour=result.successes_per_hour,
         missed_steps=result.missed_steps,
         control=asdict(rig.clock.summary()),
+        verdicts_aside=str(verdicts_aside) if verdicts_aside.exists() else "",
         uids=tuple(result.uids),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ConfigError, FingerprintError
+from recap.core.returns import FailureScaling, ReturnScale
 from recap.metrics import open_metrics
 from recap.progress import ProgressFactory
 from recap.project import Project
@@ -26,6 +27,10 @@ class ReturnConfig:
     failure_penalty_fraction: float = 0.5
     """What a failure costs, as a share of the world's time limit."""
 
+    scaling: FailureScaling = FailureScaling.PENALTY
+    """How failures share the bins with successes: penalty (the paper's reward), unspent (failing
+    early is not cheaper), floor (in a band of their own), clipped (at -1, a known mistake)."""
+
     def __post_init__(self) -> None:
         """Refuse a penalty that ranks nothing."""
         if not 0.0 < self.failure_penalty_fraction <= 1.0:
@@ -34,6 +39,14 @@ class ReturnConfig:
                 f"{self.failure_penalty_fraction}. At 1 successes keep half of the bins."
             )
             raise ConfigError(message)
+
+    def scale(self, max_steps: int) -> ReturnScale:
+        """Make the scale of attempts that have at most so many frames."""
+        return ReturnScale(
+            max_steps=max_steps,
+            failure_penalty_fraction=self.failure_penalty_fraction,
+            scaling=self.scaling,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +59,17 @@ class TrainValueReport:
     episodes: int
     frames: int
     held_out: Mapping[str, float | None]
+    verdict: str | None
+    """How far the value model can be relied on; None where an earlier version measured it."""
+
+    warnings: tuple[str, ...]
 
     def headline(self) -> str:
         """Say what the value model was trained on and how well it tells success from failure."""
         auc = self.held_out["auc_50"]
-        told = "no failure to tell apart" if auc is None else f"held-out AUC halfway {auc:.2f}"
-        return f"training set {self.trainset}, {self.episodes} episodes, {told}"
+        told = "nothing to tell apart" if auc is None else f"held-out AUC halfway {auc:.2f}"
+        verdict = f", {self.verdict}" if self.verdict else ""
+        return f"training set {self.trainset}, {self.episodes} episodes, {told}{verdict}"
 
 
 def run(
@@ -65,6 +83,7 @@ def run(
     from data.files import content_hash, read_json
     from recap.trainsets import trainset_of
     from value_models.checkpoint import METRICS_FILE, load_checkpoint
+    from value_models.gate import Gate
 
     trainset = trainset_of(config, project, iteration=iteration)
     initial = None if iteration is None else project.starting_point(config.base) / "value"
@@ -89,13 +108,17 @@ def run(
         project.relative(trainset.root): trainset.fingerprint,
         project.relative(destination): content_hash(destination),
     }
+    metrics = read_json(destination / METRICS_FILE)
+    gate = Gate.read(metrics)
     return TrainValueReport(
         inputs={"base value": began_from} if began_from else {},
         outputs=outputs,
         trainset=trainset.fingerprint,
         episodes=len(trainset.episodes),
         frames=len(trainset),
-        held_out=read_json(destination / METRICS_FILE)["held_out"],
+        held_out=metrics["held_out"],
+        verdict=None if gate is None else gate.verdict.value,
+        warnings=() if gate is None else gate.warnings(),
     )
 
 
@@ -108,15 +131,11 @@ def _train(
     iteration: int | None,
     progress: ProgressFactory,
 ) -> None:
-    from recap.core.returns import ReturnScale
     from recap.trainsets import judge, observe
     from value_models.checkpoint import save_checkpoint
     from value_models.training import train_value_model
 
-    scale = ReturnScale(
-        max_steps=config.world.time_limit_steps,
-        failure_penalty_fraction=config.returns.failure_penalty_fraction,
-    )
+    scale = config.returns.scale(config.world.time_limit_steps)
     frames = judge(trainset, observe(project, trainset, progress), scale)
     settings = config.pretraining.value if iteration is None else config.value
     bar = progress("train-value")
@@ -135,4 +154,5 @@ def _train(
             initial=initial,
             progress=note,
         )
+    trained.model.spec = replace(trained.model.spec, scaling=config.returns.scaling.value)
     save_checkpoint(trained.model, project.value(iteration), metrics=trained.metrics)

@@ -36,7 +36,15 @@ def test_help_imports_nothing_heavy():
 def test_the_overview_names_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert [name for name in ("iterate", "pretrain", *STAGES) if f"  {name} " not in shown] == []
+    assert [name for name in (*COMMANDS, "serve-policy") if f"  {name} " not in shown] == []
+
+
+def test_every_stage_is_a_command_and_the_form_is_none():
+    stages = {"auto-label" if name == "label" else name for name in STAGES}
+    assert stages < set(COMMANDS)
+    assert COMMANDS["auto-label"].summary == STAGES["label"].summary
+    assert COMMANDS["label"].runs_beside_others
+    assert not COMMANDS["auto-label"].runs_beside_others
 
 
 def test_without_a_command_the_overview_is_shown_as_a_mistake(capsys):
@@ -65,7 +73,7 @@ def test_help_of_a_command_shows_settings_with_sentence_and_default(name, capsys
         ),
         (
             ["label", "--project=p", "--label.rater=me"],
-            "label.rater must be one of simulator, got me.",
+            "label.rater must be one of simulator, people, got me.",
         ),
     ],
 )

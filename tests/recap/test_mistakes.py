@@ -95,7 +95,7 @@ def fingerprint(folder, iteration):
 
 def change_an_outcome(folder):
     outcomes = OutcomeStore(Project(folder).outcomes)
-    outcomes.judge(sorted(outcomes.latest())[0], Outcome.FAILURE, rater="me")
+    outcomes.judge(min(outcomes.outcomes()), Outcome.FAILURE, rater="me")
     outcomes.close()
 
 
@@ -141,18 +141,46 @@ def test_unjudged_episodes(folder, demonstrated, capsys):
     assert refuse(["train-value"], folder, capsys) == (
         "3 episode(s) of 'put the blue cube on the white pad', 3 episode(s) of 'put the red cube "
         "on the green pad' have no outcome. A missing label is never read as a failure. Judge them "
-        "with `recap label --project=run --iteration=0`, or leave them out with "
-        "`--skip_unjudged=true`."
+        "with `recap label --project=run`, let the simulation judge with `recap auto-label "
+        "--project=run --iteration=0`, or leave them out with `--skip_unjudged=true`."
     )
-    assert main(["label", "--project=run", "--iteration=0"]) == 0  # what the message says to do
+    assert (
+        main(["auto-label", "--project=run", "--iteration=0"]) == 0
+    )  # what the message says to do
     assert main(["train-value", "--project=run"]) == 2  # past the outcomes, the base is missing
     assert "run/pretrained is not a base to start from" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_people_are_waited_for_and_the_same_command_goes_on(folder, demonstrated, capsys):
+    shutil.copytree(demonstrated, folder)
+    command = ["pretrain", "--project=run", "--label.rater=people"]
+    assert main(command) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("iteration 0, collect: 6 episodes")
+    assert captured.err.endswith(
+        "6 attempt(s) of iteration 0 wait for people to judge them. Open the form with `recap "
+        "label --project=run`; when they are judged, type the same command again. To go on without "
+        "them: `--skip_unjudged=true`.\n"
+    )
+    outcomes = OutcomeStore(Project(folder).outcomes)
+    uids = [episode.name for episode in sorted(Project(folder).episodes.glob("demonstration-*"))]
+    outcomes.judge_many([(uid, Outcome.SUCCESS) for uid in uids[:4]], rater="anna")
+    outcomes.judge_many([(uid, Outcome.FAILURE) for uid in uids[4:]], rater="anna")
+    assert main(command) == 0
+    outcomes.judge(uids[0], Outcome.FAILURE, rater="anna")
+    outcomes.close()
+    capsys.readouterr()
+    assert main(command) == 0  # what is done stays done
+    said = capsys.readouterr().out
+    assert "label: 3 of 6 episodes are successes\n  warning: 1 verdict(s) changed since" in said
+    assert said.count("(done before)") == 1 + 3  # collecting, and everything but the judging
 
 
 @pytest.mark.parametrize("part", [VIDEO, TABLE])
 def test_an_episode_that_was_cut_short(folder, demonstrated, capsys, part):
     shutil.copytree(demonstrated, folder)
-    main(["label", "--project=run", "--iteration=0"])
+    main(["auto-label", "--project=run", "--iteration=0"])
     episode = min(Project(folder).episodes.glob("demonstration-*"))
     whole = (episode / part).read_bytes()
     (episode / part).write_bytes(whole[: len(whole) // 2])

@@ -9,8 +9,10 @@ import pytest
 from data.errors import CheckpointError, ProjectError
 from recap.config import RecapConfig
 from recap.project import Project
-from recap.settings import plain_settings
+from recap.settings import plain_settings, read_settings
+from recap.stages.label import LabelConfig
 from recap.stages.mark_advantage import AdvantageConfig
+from recap.web.config import FormConfig
 
 
 def settings_of(folder, **changes):
@@ -34,6 +36,17 @@ def test_what_changes_no_result_may_change(folder):
     Project.open(folder, settings_of(folder, workers=7, iteration=2, iterations=5))
     moved = folder.rename("moved")
     Project.open(moved, settings_of(moved))
+
+
+def test_how_people_judge_may_change(folder):
+    Project.create(folder, settings_of(folder))
+    Project.open(folder, settings_of(folder, label=LabelConfig(rater="people", rule="unanimous")))
+    Project.open(folder, settings_of(folder, form=FormConfig(port=8500)))
+
+
+def test_a_value_model_may_be_accepted_later(folder):
+    Project.create(folder, settings_of(folder))
+    Project.open(folder, settings_of(folder, advantage=AdvantageConfig(accept_unusable=True)))
 
 
 def test_a_changed_setting_is_named(folder):
@@ -154,4 +167,36 @@ def test_a_base_without_its_halves_is_refused(folder, tmp_path):
     assert str(caught.value) == (
         "run/pretrained is not a base to start from: no value and no policy. Pre-train one with "
         "`recap pretrain --project=run`."
+    )
+
+
+def test_a_checklist_keeps_the_order_of_its_questions(tmp_path):
+    criteria = {"upright": "Does it stand?", "centred": "Is it on the pad?"}
+    Project.create(tmp_path / "p", {"label": {"criteria": criteria}})
+    config = read_settings([f"--project={tmp_path / 'p'}"])
+    assert list(config.label.criteria) == ["upright", "centred"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "typed", "instead"),
+    [
+        (["first", "second"], "frist", "Did you mean --project=runs/first?"),
+        (["a", "b"], "first", "There are runs/a, runs/b."),
+        (list("abcdefg"), "first", "There are runs/a, runs/b, runs/c, runs/d, runs/e and 2 more."),
+    ],
+)
+def test_a_mistyped_project_names_those_that_are_there(
+    tmp_path, monkeypatch, beside, typed, instead
+):
+    monkeypatch.chdir(tmp_path)
+    runs = Path("runs")
+    for name in beside:
+        Project.create(runs / name, {})
+    (runs / "fristt").mkdir()  # no project
+    Project.create(runs / ".frist", {})
+    with pytest.raises(ProjectError) as caught:
+        Project.open(runs / typed, {})
+    assert str(caught.value) == (
+        f"runs/{typed} is not a project: it has no project.yaml. {instead} `recap collect` and "
+        f"`recap iterate` make a new one, from a --config_path."
     )

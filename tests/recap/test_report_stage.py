@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +28,9 @@ from recap.config import RecapConfig
 from recap.manifest import Manifest
 from recap.progress import silent
 from recap.project import Project
+from recap.stages.label import LabelConfig
 from recap.stages.report import PRETRAINED, SCRIPTED, run
-from recap.trainsets import gather, open_store
+from recap.trainsets import open_store, trainset_of
 
 TASK = "put the red cube on the white pad"
 SUMMARY = {
@@ -42,8 +45,12 @@ WARNING = "2.3 negative frames for every positive one"
 class HandmadeProject:
     """Two demonstrations, an imitation, and one lap with a success, a failure and a rescue."""
 
-    def __init__(self, folder: Path, *, base: Path | None) -> None:
-        self.config = RecapConfig(project=folder, base=base, iterations=1)
+    def __init__(
+        self, folder: Path, *, base: Path | None, moments: Mapping[str, int] | None = None
+    ) -> None:
+        self.moments = moments or {}
+        label = LabelConfig(trim_after_success=bool(moments))
+        self.config = RecapConfig(project=folder, base=base, iterations=1, label=label)
         self.project = Project(folder)
         folder.mkdir()
         for uid, outcome, corrected_from in (
@@ -91,7 +98,7 @@ class HandmadeProject:
             )
         )
         judgements = OutcomeStore(self.project.outcomes)
-        judgements.judge(uid, outcome, rater="test")
+        judgements.judge(uid, outcome, rater="test", success_frame=self.moments.get(uid))
         judgements.close()
 
     def evaluate(self, lap):
@@ -126,7 +133,7 @@ class HandmadeProject:
         value = self.project.value(part)
         figures = {"cross_entropy": 2.5, "auc_50": None}
         write_json_atomically(value / "metrics.json", {"held_out": figures, "train": figures})
-        trainset = gather(self.project, iteration=part, base=None, skip_unjudged=False)
+        trainset = trainset_of(replace(self.config, base=None), self.project, iteration=part)
         table = trainset.table()
         values = -np.abs(np.sin(np.arange(len(trainset))))
         columns = {
@@ -186,6 +193,12 @@ def test_a_lap_shows_everything_it_has(handmade):
     assert "AUC" not in page
     assert "20 steps, 8 of them corrected" in page
     assert "advantage.horizon" in page
+
+
+def test_a_success_that_was_cut_is_shown_as_far_as_it_was_trained_on(tmp_path):
+    cut = HandmadeProject(tmp_path / "run", base=None, moments={"rollout-01-01000002": 14})
+    _, page = cut.report(1)
+    assert "15 steps, 3 of them corrected" in page
 
 
 def test_a_lap_shows_the_curves_of_its_own_training(handmade):

@@ -99,6 +99,31 @@ def test_a_token_is_written_nowhere():
     assert "correct-horse-battery" not in f"{config} {plain_settings(config)}"
 
 
+@pytest.mark.parametrize("name", ["form.token", "label.database_url", "database-url"])
+def test_what_opens_a_door_is_written_nowhere(name):
+    door = "postgresql://anna:correct-horse-battery@server/recap"
+    config = read_settings(["--project=p", f"--{name}={door}"])
+    assert door in {config.form.token, config.label.database_url}
+    assert "correct-horse" not in f"{config} {plain_settings(config)}"
+
+
+def test_a_question_is_taken_word_by_word():
+    flags = ["--label.criteria.up=Is it up: yes or no?", "--label.criteria.n.1=1"]
+    config = read_settings(["--project=p", *flags])
+    assert config.label.criteria == {"up": "Is it up: yes or no?", "n.1": "1"}
+    config = read_settings(["--project=p", "--label.criteria={up: 'Is it up?'}"])
+    assert config.label.criteria == {"up": "Is it up?"}
+
+
+def test_names_that_only_one_command_knows_are_unknown_elsewhere():
+    assert message_of(["--project=p", "--to=v.csv"]).startswith("'to' is not a setting.")
+    known = {"to": "label.file"}
+    config = read_settings(["--project=p", "--to=v.csv"], short_names=known)
+    assert config.label.file == Path("v.csv")
+    with pytest.raises(ConfigError, match="'episodes' is not a setting"):
+        read_settings(["--project=p", "--episodes=3"], short_names=known)
+
+
 def test_an_unknown_key_of_the_file_names_the_nearest(in_folder):
     in_folder.write_text("project: runs/x\nadvantage:\n  horizn: 7\n")
     assert message_of(["--config_path", "configs/x.yaml"]) == (
@@ -140,6 +165,11 @@ def test_an_unknown_key_of_the_file_names_the_nearest(in_folder):
         (["--config_path=no/such.yaml"], "There is no file 'no/such.yaml'."),
         (["--project=p", "--iterations=0"], "iterations must be at least 1, got 0."),
         (
+            ["--project=p", "--session.operator=Simulator"],
+            "session.operator must not be Simulator: what a person says would count as measured, "
+            "and give way to everybody else. Type --session.operator=YOUR_NAME.",
+        ),
+        (
             ["--project=p", "--wandb.mode=of"],
             "wandb.mode must be one of disabled, offline, online, got of.",
         ),
@@ -155,7 +185,7 @@ def test_a_mistake_is_told_in_a_sentence(arguments, message):
         (
             "advantage: 7\nproject: p\n",
             "configs/x.yaml: 'advantage' is a group of settings, not one: "
-            "horizon, positive_fraction, pretraining_positive_fraction.",
+            "horizon, positive_fraction, pretraining_positive_fraction, accept_unusable.",
         ),
         ("- 1\n", "configs/x.yaml is not a list of settings: it needs lines like 'seed: 1'."),
         (

@@ -1,19 +1,22 @@
 """The stages between collecting and the policy, on attempts made by hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from data.errors import FingerprintError, UnjudgedError
+from data.errors import FingerprintError, UnjudgedError, UnusableError
+from data.files import read_json, write_json_atomically
 from data.schema import Outcome
 from recap.config import PretrainingConfig, RecapConfig
+from recap.core.returns import FailureScaling
 from recap.progress import silent
 from recap.project import Project
 from recap.settings import plain_settings
 from recap.stages import label, mark_advantage, train_value
 from recap.stages.mark_advantage import AdvantageConfig
+from recap.stages.train_value import ReturnConfig
 from value_models.config import ValueTrainingConfig
 
 TASKS = ("put the red cube on the green pad", "put the blue cube on the white pad")
@@ -140,6 +143,23 @@ def test_unjudged_attempts_are_refused_unless_they_are_left_out(config, project)
 
 
 @pytest.mark.slow
+def test_both_stages_scale_failures_alike_and_refuse_to_mix_scalings(config, project):
+    from data.annotations import AdvantageTable
+    from recap.core.returns import ReturnScale
+
+    on_the_floor = replace(config, returns=ReturnConfig(scaling=FailureScaling.FLOOR))
+    run(label, on_the_floor, project, iteration=0)
+    run(train_value, on_the_floor, project, iteration=None)
+    # The normaliser is the same, so only the name of the scaling tells them apart.
+    with pytest.raises(FingerprintError, match="on another scale of returns than these settings"):
+        run(mark_advantage, config, project, iteration=None)
+    run(mark_advantage, on_the_floor, project, iteration=None)
+    returns = AdvantageTable.load(project.advantages(None)).frames["return"]
+    floor = ReturnScale(max_steps=config.world.time_limit_steps, scaling=FailureScaling.FLOOR)
+    assert returns.min() == pytest.approx(floor.returns(12, outcome_is_success=False).min())
+
+
+@pytest.mark.slow
 def test_a_changed_outcome_is_noticed_by_both_stages(config, project):
     from data.outcomes import OutcomeStore
 
@@ -155,3 +175,93 @@ def test_a_changed_outcome_is_noticed_by_both_stages(config, project):
     ):
         run(mark_advantage, config, project, iteration=None)
     assert not project.advantages(None).exists()
+
+
+def judge_model(project, verdict, *reasons):
+    """Let the measurement of the value model come to another verdict."""
+    path = project.value(None) / "metrics.json"
+    metrics = read_json(path)
+    metrics["gate"] = {"verdict": verdict, "reasons": list(reasons)}
+    if verdict is None:
+        del metrics["gate"]
+    path.unlink()
+    write_json_atomically(path, metrics)
+
+
+@pytest.fixture
+def trained(config, project):
+    run(label, config, project, iteration=0)
+    return run(train_value, config, project, iteration=None)
+
+
+@pytest.mark.slow
+def test_too_few_held_out_attempts_to_tell_make_a_weak_model_not_an_unusable_one(
+    trained, config, project
+):
+    assert trained.verdict == "weak"
+    assert trained.headline().endswith(", weak")
+    (warning,) = trained.warnings
+    assert warning.startswith("The value model is weak.")
+    assert run(mark_advantage, config, project, iteration=None).warnings[0] == warning
+
+
+@pytest.mark.slow
+def test_an_unusable_value_model_marks_nothing_unless_it_is_accepted(trained, config, project):
+    judge_model(project, "unusable", "It knows nothing.", "It is flat.")
+    with pytest.raises(UnusableError) as stopped:
+        run(mark_advantage, config, project, iteration=None)
+    assert str(stopped.value) == (
+        f"{project.value(None)} is unusable: It knows nothing. It is flat. A policy would learn "
+        f"noise from its marks. Give it more judged attempts, failures among them, and delete "
+        f"the folder to train it again; or mark with it all the same: "
+        f"--advantage.accept_unusable=true"
+    )
+    assert not project.advantages(None).exists()
+
+    accepting = replace(config, advantage=replace(config.advantage, accept_unusable=True))
+    Project.open(project.folder, plain_settings(accepting))  # the setting may change
+    marked = run(mark_advantage, accepting, project, iteration=None)
+    said = "The value model is unusable. It knows nothing. It is flat."
+    assert marked.warnings[0] == said
+    # What is marked is marked: the same command without the flag goes on.
+    assert run(mark_advantage, config, project, iteration=None).warnings[0] == said
+
+
+@pytest.mark.slow
+def test_a_value_model_of_an_earlier_version_is_used_with_a_warning(trained, config, project):
+    judge_model(project, None)
+    again = run(train_value, config, project, iteration=None)
+    assert (again.verdict, again.warnings) == (None, ())
+    assert "weak" not in again.headline()
+    marked = run(mark_advantage, config, project, iteration=None)
+    assert marked.warnings[0] == mark_advantage.UNMEASURED
+
+
+@pytest.mark.slow
+def test_a_ready_value_model_is_not_warned_of(trained, config, project):
+    judge_model(project, "ready")
+    again = run(train_value, config, project, iteration=None)
+    assert (again.verdict, again.warnings) == ("ready", ())
+    assert run(mark_advantage, config, project, iteration=None).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("auc", "verdict", "said"),
+    [
+        (0.912, "ready", "held-out AUC halfway 0.91, ready"),
+        (None, "weak", "nothing to tell apart, weak"),
+        (0.5, None, "held-out AUC halfway 0.50"),
+    ],
+)
+def test_the_headline_of_a_value_model_says_its_verdict(auc, verdict, said):
+    report = train_value.TrainValueReport(
+        inputs={},
+        outputs={},
+        trainset="abc",
+        episodes=9,
+        frames=90,
+        held_out={"auc_50": auc},
+        verdict=verdict,
+        warnings=(),
+    )
+    assert report.headline() == f"training set abc, 9 episodes, {said}"

@@ -10,11 +10,11 @@ from data.errors import ProjectError, UnjudgedError
 from data.outcomes import OutcomeStore
 from data.schema import Ending, EpisodeInfo, EpisodeRecord, Layout, Outcome, Pilot, Source
 from envs.tabletop import LAYOUT as TABLETOP
+from recap.config import RecapConfig
 from recap.progress import show_progress
 from recap.project import Project
 from recap.stages import label
-from recap.stages.label import LabelConfig
-from recap.trainsets import fix_layout, gather, open_store, recorded_layout
+from recap.trainsets import Choice, fix_layout, gather, open_store, recorded_layout
 
 LAYOUT = Layout(
     fps=30,
@@ -60,8 +60,7 @@ def judge(project, **verdicts):
 
 
 def trained_on(project, **options):
-    options = {"skip_unjudged": False, **options}
-    trainset = gather(project, iteration=None, base=None, **options)
+    trainset = gather(project, iteration=None, base=None, choice=Choice(**options))
     return [episode.info.uid for episode in trainset.episodes]
 
 
@@ -137,18 +136,17 @@ def test_discarded_and_interrupted_episodes_are_left_out(project):
 
 
 def test_an_interrupted_attempt_is_not_judged_by_what_the_world_measured(project):
-    class Config:
-        label = LabelConfig()
-
     record(project, "lost", ending=Ending.INTERRUPTED, measured_success=False)
     record(project, "failed", measured_success=False)
     record(project, "unknown")
     record(project, "discarded", measured_success=True)
     judge(project, discarded=Outcome.DISCARD)
     with show_progress() as progress:
-        report = label.run(Config(), project, iteration=0, progress=progress)
+        report = label.run(
+            RecapConfig(project=project.folder), project, iteration=0, progress=progress
+        )
     outcomes = OutcomeStore(project.outcomes)
-    assert outcomes.latest() == {"failed": Outcome.FAILURE, "discarded": Outcome.DISCARD}
+    assert outcomes.outcomes() == {"failed": Outcome.FAILURE, "discarded": Outcome.DISCARD}
     outcomes.close()
     assert report.headline() == (
         "0 of 1 episodes are successes, 1 left unjudged, 2 discarded or interrupted"

@@ -7,12 +7,15 @@ from data.schema import Outcome
 from recap.core.intervals import Interval
 from recap.report.content import (
     AdvantageHistogram,
+    BaselineRow,
+    ComparedFigure,
     Comparison,
     PolicyRow,
     ReportContent,
     SourceShare,
     ValueCurve,
     ValueMetric,
+    ValueQuality,
 )
 from recap.report.learning import learning_curves
 from recap.report.pictures import rollout_video
@@ -88,7 +91,35 @@ def content(value_curve, video):
         learning_curves=learning_curves(
             [{"stage": "train_value", "step": step, "loss": 1 / (1 + step)} for step in range(90)]
         ),
-        value_metrics=(ValueMetric(name="cross-entropy", held_out=2.43, train=2.12),),
+        value_metrics=(
+            ValueMetric(
+                name="cross-entropy",
+                held_out=2.43,
+                train=2.12,
+                interval=Interval(2.31, 2.43, 2.55),
+            ),
+        ),
+        value_quality=ValueQuality(
+            verdict="weak",
+            reasons=("It is too sure of itself.",),
+            pit=(Interval(0.2, 0.25, 0.3), Interval(0.7, 0.75, 0.8)),
+            baselines=(
+                BaselineRow(
+                    name="value model",
+                    meaning="",
+                    figures={"RMSE steps": ComparedFigure(value=7.12)},
+                ),
+                BaselineRow(
+                    name="time",
+                    meaning="Knows the clock.",
+                    figures={
+                        "RMSE steps": ComparedFigure(
+                            value=8.34, model_less_this=Interval(-1.5, -1.22, 0.25)
+                        )
+                    },
+                ),
+            ),
+        ),
         videos=(video,),
         provenance={"Seeds": {"training": "7"}},
     )

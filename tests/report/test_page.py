@@ -59,6 +59,18 @@ def test_the_headline_shows_each_number_with_its_interval(content):
     assert "Compared with SFT, at 95\u202f% confidence: more successes per hour" in page
 
 
+def test_the_value_model_is_judged_compared_and_drawn(content):
+    page = render_page(content)
+    for text in ("The value model is weak.", "<li>It is too sure of itself.</li>", "2.31–2.55"):
+        assert text in page
+    assert re.search(r"8\.34 <small>−1\.5 to \+0\.25</small>", page)
+    assert re.search(r"<td>7\.12</td>", page)
+    assert page.count('class="bar pit"') == 2
+    older = render_page(replace(content, value_quality=None))
+    assert "2.31–2.55" in older
+    assert "What it must beat" not in older
+
+
 def test_the_page_asks_nothing_of_the_network_and_runs_no_script(content):
     page = render_page(content)
     found = elements(page)
@@ -93,6 +105,14 @@ def test_a_script_in_any_text_stays_text(content):
         ),
         value_metrics=tuple(
             replace(metric, name=SCRIPT, meaning=SCRIPT) for metric in content.value_metrics
+        ),
+        value_quality=replace(
+            content.value_quality,
+            verdict=SCRIPT,
+            reasons=(SCRIPT,),
+            baselines=tuple(
+                replace(row, name=SCRIPT, meaning=SCRIPT) for row in content.value_quality.baselines
+            ),
         ),
         videos=tuple(replace(film, task=SCRIPT, title=SCRIPT) for film in content.videos),
         provenance={SCRIPT: {SCRIPT: SCRIPT}},

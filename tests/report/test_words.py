@@ -77,3 +77,15 @@ def test_who_was_in_control_is_said_in_steps():
     assert words.control_text(np.zeros(74, dtype=bool)) == "74 steps, the policy in control"
     assert words.control_text(np.arange(96) < 22) == "96 steps, 22 of them corrected"
     assert "none of them" in words.control_text(np.ones(3, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-5.52, 0.149, "−5.5 to +0.15"),
+        (-1234.5, -100.4, "−1,234 to −100"),
+        (0.0, 99.9, "+0 to +100"),
+    ],
+)
+def test_differences_show_their_signs(low, high, text):
+    assert words.signed_range_text(Interval(low, 0.0, high)) == text

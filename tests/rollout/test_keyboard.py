@@ -210,6 +210,7 @@ def test_keys_are_read_from_a_terminal_in_the_foreground_only(terminal, tmp_path
 PROGRAM = """
 import os, signal, sys, time
 sys.path.insert(0, {root!r})
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may be run by nohup
 from recap.rollout.live.keyboard import TerminalKeys
 {before}
 keys = TerminalKeys({descriptor})

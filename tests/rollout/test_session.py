@@ -16,6 +16,7 @@ from recap.rollout.live.handover import Event
 from recap.rollout.live.interruption import Interruption
 from recap.rollout.live.plan import SessionPlan
 from recap.rollout.live.session import Session
+from recap.rollout.live.verdicts import OperatorVerdicts
 
 READY, PAUSE, STOP, QUIT = Event.READY, Event.PAUSE, Event.EMERGENCY_STOP, Event.QUIT
 SUCCESS, FAILURE, DISCARD = Event.SUCCESS, Event.FAILURE, Event.DISCARD
@@ -73,7 +74,7 @@ def start(make_rig, tmp_path, outcomes):
             rig,
             plan,
             store=store,
-            outcomes=outcomes,
+            verdicts=OperatorVerdicts(outcomes, operator=plan.operator),
             teller=Told(),
             interruption=Interruption(),
         )

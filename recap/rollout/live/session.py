@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from data.episodes import EpisodeStore
 from data.errors import DeviceError
-from data.outcomes import OutcomeStore
 from data.recording import EpisodeRecorder
 from data.schema import Ending, EpisodeInfo, Pilot, Source
 from recap.rollout.live.alignment import bring_together
@@ -24,6 +23,7 @@ from recap.rollout.live.handover import Event, Handover
 from recap.rollout.live.interruption import Interruption
 from recap.rollout.live.plan import SessionPlan, SessionResult
 from recap.rollout.live.telling import Moment, Teller
+from recap.rollout.live.verdicts import OperatorVerdicts
 
 Floats = NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class Session:
         plan: SessionPlan,
         *,
         store: EpisodeStore,
-        outcomes: OutcomeStore,
+        verdicts: OperatorVerdicts,
         teller: Teller,
         interruption: Interruption,
     ) -> None:
@@ -49,7 +49,7 @@ class Session:
         self._rig = rig
         self._plan = plan
         self._store = store
-        self._outcomes = outcomes
+        self._verdicts = verdicts
         self._teller = teller
         self._interruption = interruption
         self._result = SessionResult()
@@ -132,7 +132,7 @@ class Session:
         info = self._info(handover.ending, tally)
         recorder.finish(info)
         if handover.verdict is not None:
-            self._outcomes.judge(info.uid, handover.verdict, rater=self._plan.operator)
+            self._verdicts.say(info.uid, handover.verdict)
         missed_steps = 0 if self._rig.policy is None else self._rig.policy.missed_steps
         self._result.count(info, handover.verdict, missed_steps=missed_steps)
 
@@ -188,7 +188,10 @@ class Session:
             rig.world.observe()
             rig.world.act(self._between_attempts())
             self._teller.tell(
-                Moment.STOPPED if self._is_stopped else Moment.RESET, Tally(), self._result
+                Moment.STOPPED if self._is_stopped else Moment.RESET,
+                Tally(),
+                self._result,
+                warning=self._verdicts.trouble,
             )
             if self._is_stopped:
                 began_s = time.monotonic()  # nobody puts a scene back beside a stopped robot
