@@ -1,7 +1,7 @@
 # The list of things to do here. Every target works on a fresh machine that has a Python 3.12.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check style types contracts unit-rooms unit-method test bench base results fmt
+.PHONY: help setup demo check style types contracts unit-rooms unit-method unit-form test bench base results fmt
 SHELL := /bin/bash
 
 VENV := .venv
@@ -18,7 +18,7 @@ demo: setup ## The whole loop on a laptop CPU: imitation against RECAP, the tabl
 	@$(BIN)/recap iterate --config_path configs/demo.yaml
 
 check: $(INSTALLED) ## Format, lint, types, import contracts, fast tests: under a minute
-	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-rooms unit-method style types contracts
+	@$(MAKE) --no-print-directory -j2 --output-sync=target unit-rooms unit-method unit-form style types contracts
 
 style: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -30,11 +30,17 @@ types: $(INSTALLED)
 contracts: $(INSTALLED)
 	$(BIN)/lint-imports
 
+FAST := $(BIN)/python -m pytest -q -m "not slow and not render and not browser"
+ROOMS := tests/data tests/envs tests/value_models tests/policies tests/rollout
+
 unit-rooms: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "not slow and not render" tests/data tests/envs tests/value_models tests/policies tests/rollout
+	$(FAST) $(ROOMS)
 
 unit-method: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "not slow and not render" --ignore tests/data --ignore tests/envs --ignore tests/value_models --ignore tests/policies --ignore tests/rollout
+	$(FAST) $(foreach room,$(ROOMS) tests/web,--ignore $(room))
+
+unit-form: $(INSTALLED)
+	$(FAST) tests/web
 
 test: setup ## Every test, with the loop end to end at a tiny size
 	$(BIN)/python -m pytest

@@ -31,7 +31,7 @@ from recap.project import Project
 from recap.rollout.chunks import Chunk
 from recap.settings import plain_settings, read_settings
 from recap.stages.session import SessionReport, run
-from recap.trainsets import gather
+from recap.trainsets import Choice, gather
 
 RATE_HZ: Final = 50
 LATENCY_S: Final = 0.2
@@ -175,7 +175,7 @@ def _demonstrate(folder: Path, *, episodes: int) -> Project:
             run(replace(config, session=replace(config.session, episodes=missing)), project)
         if not project.statistics.exists():
             perform("label", config, project, iteration=0, progress=progress)
-            gather(project, iteration=0, base=None, skip_unjudged=False)
+            gather(project, iteration=0, base=None, choice=Choice())
     return project
 
 
@@ -190,7 +190,7 @@ def _train(project: Project, *, steps: int) -> Path:
     whole = PolicyTrainingConfig(steps=steps, waypoint_weight=0.0)
     frozen = replace(whole, steps=6 * steps, freeze_encoder=True, batch_size=256, noise_samples=4)
     first, second = (project.folder / f"policy-{steps}-{part}" for part in ("first", "second"))
-    trainset = gather(project, iteration=0, base=None, skip_unjudged=False)
+    trainset = gather(project, iteration=0, base=None, choice=Choice())
     for destination, start, settings in ((first, SHAPE, whole), (second, first, frozen)):
         if destination.exists():
             continue

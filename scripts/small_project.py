@@ -15,7 +15,7 @@ from recap.perform import perform
 from recap.progress import show_progress
 from recap.project import Project
 from recap.settings import plain_settings, read_settings
-from recap.trainsets import gather
+from recap.trainsets import Choice, gather
 
 if TYPE_CHECKING:
     from recap.policies.batches import TrainingFrames
@@ -40,7 +40,7 @@ def demonstrate(folder: Path, *, episodes: int) -> tuple[RecapConfig, Project, T
     with project.at_work(), show_progress() as progress:
         for stage in ("collect", "label"):
             perform(stage, config, project, iteration=0, progress=progress)
-    return config, project, gather(project, iteration=0, base=None, skip_unjudged=False)
+    return config, project, gather(project, iteration=0, base=None, choice=Choice())
 
 
 def training_frames(project: Project, trainset: Trainset) -> "TrainingFrames":

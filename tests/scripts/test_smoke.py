@@ -52,3 +52,26 @@ def test_the_benchmark_of_reading_ends_with_a_line_for_machines(tmp_path):
     done = run("bench_read.py", "--quick", f"--folder={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["cache_over_stock"] > 1.0
+
+
+@pytest.mark.browser
+def test_the_benchmark_of_judging_ends_with_a_line_for_machines(tmp_path):
+    done = run("bench_label.py", "--quick", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert (content["lost"], content["errors"], content["verdicts"]) == (0, 0, 320)
+    for name in ("verdict_p99_ms", "queue_ms", "first_frame_ms", "start_s"):
+        assert content[name] > 0.0
+    assert content["memory_growth_mb"] < 50.0
+    assert content["quick"] is True
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.browser
+@pytest.mark.render
+def test_the_pictures_of_the_form_are_taken(tmp_path):
+    done = run("label_pictures.py", f"--to={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    sizes = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
+    assert {"label-desktop", "label-phone", "label-dashboard", "label-light"} <= set(sizes)
+    assert all(5_000 < size < 150_000 for size in sizes.values())

@@ -12,7 +12,7 @@ from envs.mujoco_robot import TabletopRobot
 from recap.cli import main
 from recap.project import Project
 from recap.rollout.live.policy import LivePolicy
-from recap.trainsets import gather
+from recap.trainsets import Choice, gather
 
 pytestmark = [pytest.mark.slow, pytest.mark.render]
 
@@ -138,13 +138,13 @@ def test_a_robot_that_is_lost_leaves_an_interrupted_attempt_and_the_session_goes
     assert kinds.count("reset") == 2
 
     outcomes = OutcomeStore(project / "outcomes.db")
-    assert set(outcomes.latest()) <= {infos[1].uid}
+    assert set(outcomes.outcomes()) <= {infos[1].uid}
     for info in infos:
         outcomes.judge(info.uid, Outcome.SUCCESS, rater="anna")
     outcomes.close()
 
     def trained_on(**others):
-        trainset = gather(Project(project), iteration=0, base=None, skip_unjudged=False, **others)
+        trainset = gather(Project(project), iteration=0, base=None, choice=Choice(**others))
         return [episode.info.uid for episode in trainset.episodes]
 
     assert trained_on() == [infos[1].uid]
