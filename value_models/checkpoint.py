@@ -13,13 +13,14 @@ from torch import Tensor
 
 from data.errors import CheckpointError, ProjectError, RecapError
 from data.files import read_json, whole_folder, write_json_atomically
-from value_models.config import Projection, ValueModelConfig
-from value_models.model import DistributionalValueModel, ValueSpec
+from value_models.config import EncoderKind, Projection, ValueModelConfig
+from value_models.model import DistributionalValueModel
+from value_models.spec import FeatureSource, ValueSpec
 
 WEIGHTS_FILE: Final = "model.safetensors"
 CONFIG_FILE: Final = "config.json"
 METRICS_FILE: Final = "metrics.json"
-KIND: Final = "recap value model, format 1"
+KIND: Final = "recap value model, format 2"
 
 
 def save_checkpoint(
@@ -39,6 +40,7 @@ def save_checkpoint(
         with whole_folder(folder) as partial:
             weights = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
             save_file(weights, partial / WEIGHTS_FILE)
+            model.encoder.save_assets(partial)
             write_json_atomically(partial / CONFIG_FILE, {"kind": KIND, **asdict(model.spec)})
             if metrics is not None:
                 write_json_atomically(partial / METRICS_FILE, dict(metrics))
@@ -58,7 +60,7 @@ def load_checkpoint(folder: Path) -> DistributionalValueModel:
         message = f"{folder} does not exist. Train a value model with `recap train-value`."
         raise CheckpointError(message)
     spec = _read_spec(folder)
-    model = DistributionalValueModel(spec)
+    model = DistributionalValueModel(spec, assets=folder)
     model.load_state_dict(_read_weights(folder, _tensors(model)))
     return model.eval()
 
@@ -95,6 +97,8 @@ def _spec_from_json(content: dict[str, Any]) -> ValueSpec:
         raise ValueError(message)
     config = dict(content["config"])
     config["projection"] = Projection(config["projection"])
+    config["encoder"] = EncoderKind(config["encoder"])
+    features = content["features"]
     return ValueSpec(
         config=ValueModelConfig(**config),
         tasks=tuple(content["tasks"]),
@@ -103,9 +107,10 @@ def _spec_from_json(content: dict[str, Any]) -> ValueSpec:
         state_mean=tuple(content["state_mean"]),
         state_std=tuple(content["state_std"]),
         normalisers=dict(content["normalisers"]),
-        scaling=content.get("scaling", "penalty"),  # older checkpoints had no other
+        scaling=content["scaling"],
         trainset_fingerprint=content["trainset_fingerprint"],
         base_fingerprint=content["base_fingerprint"],
+        features=None if features is None else FeatureSource(**features),
     )
 
 

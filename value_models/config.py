@@ -14,6 +14,14 @@ class Projection(StrEnum):
     HL_GAUSS = "hl_gauss"
 
 
+class EncoderKind(StrEnum):
+    """What sees, reads and feels."""
+
+    SMALL = "small"
+    POLICY = "policy"
+    VLM = "vlm"
+
+
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a statement
     if not condition:
         raise ConfigError(message)
@@ -32,23 +40,27 @@ class ValueModelConfig:
     gaussian_bins: float = 2.0
     """Standard deviation of the hl_gauss target, in bins; the other projections do not use it."""
 
-    channels: int = 32
-    """Feature maps of the image encoder's finest layer."""
-
-    keypoints: int = 16
-    """Points of interest found in every camera's image."""
-
-    text_width: int = 32
-    """Width of a word's embedding."""
-
-    unknown_words: int = 64
-    """Embeddings that words outside the vocabulary share, so that new tasks can be learnt."""
-
     hidden_size: int = 256
-    """Width of the layers that join images, language and joints."""
+    """Width of the head's layers."""
 
     dropout: float = 0.1
-    """Share of the joined features left out at random while training."""
+    """Share of the head's input left out at random while training."""
+
+    encoder: EncoderKind = EncoderKind.SMALL
+    """What sees, reads and feels: a network for the CPU (small), the frozen backbone of a policy
+    (policy), or a vision-language model (vlm)."""
+
+    channels: int = 32
+    """Small encoder: feature maps of its finest layer."""
+
+    keypoints: int = 16
+    """Small encoder: points of interest found in every camera's image."""
+
+    text_width: int = 32
+    """Small encoder: width of a word's embedding."""
+
+    unknown_words: int = 64
+    """Small encoder: embeddings that words outside the vocabulary share, for tasks to come."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

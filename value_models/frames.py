@@ -1,4 +1,4 @@
-"""The frames a value model learns from and is asked about, in memory."""
+"""The frames a value model learns from and is asked about."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.errors import CheckpointError
-from value_models.model import ValueSpec
-from value_models.words import WordTable
+from value_models.encoder import ObservationBatch
+from value_models.spec import ValueSpec
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -36,9 +36,13 @@ class Observations:
     tasks: Sequence[str]
     """Instructions in words."""
 
+    features: NDArray[np.floating] | None = None
+    """``(N, F)`` features of a frozen backbone, where the value model reads those."""
+
     def __post_init__(self) -> None:
         """Refuse arrays of different frames."""
         lengths = {len(self.state), len(self.task_index), *map(len, self.images.values())}
+        lengths |= set() if self.features is None else {len(self.features)}
         if len(lengths) != 1:
             message = f"images, state and task_index must hold the same frames, got {lengths}."
             raise ValueError(message)
@@ -95,34 +99,46 @@ class JudgedFrames:
 
 
 class BatchReader:
-    """Turn frame numbers into what ``DistributionalValueModel.forward`` takes."""
+    """Turn frame numbers into what a value model takes."""
 
     def __init__(
-        self, observations: Observations, words: WordTable, *, device: torch.device
+        self, observations: Observations, *, device: torch.device, reads_images: bool = True
     ) -> None:
         self._observations = observations
         self._device = device
+        self._cameras = sorted(observations.images) if reads_images else []
+        self._tasks = tuple(observations.tasks)
         self._state = torch.from_numpy(np.ascontiguousarray(observations.state, dtype=np.float32))
-        self._tokens = words.encode(observations.tasks)
 
     def read(
         self, index: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Give images, state and word numbers of the frames.
+    ) -> ObservationBatch:
+        """Give what was seen, felt and asked for in the frames.
 
         Args:
             index: ``(B,)`` frame numbers.
             shifts: ``(B, cameras, 2)`` rows and columns to move each image by, if any.
         """
+        seen = self._observations
         images = {}
-        for camera, name in enumerate(sorted(self._observations.images)):
-            pixels = self._observations.images[name][index]
+        for camera, name in enumerate(self._cameras):
+            pixels = seen.images[name][index]
             if shifts is not None:
                 shift_in_place(pixels, shifts[:, camera])
             images[name] = torch.from_numpy(pixels).to(self._device)
-        tokens = self._tokens[torch.from_numpy(self._observations.task_index[index].astype(int))]
-        state = self._state[torch.from_numpy(index)]
-        return images, state.to(self._device), tokens.to(self._device)
+        return ObservationBatch(
+            images=images,
+            state=self._state[torch.from_numpy(index)].to(self._device),
+            task_index=torch.from_numpy(seen.task_index[index].astype(np.int64)),
+            tasks=self._tasks,
+            features=self._features(index),
+        )
+
+    def _features(self, index: NDArray[np.int64]) -> Tensor | None:
+        features = self._observations.features
+        if features is None:
+            return None
+        return torch.from_numpy(features[index].astype(np.float32)).to(self._device)
 
 
 def shift_in_place(images: Pixels, shifts: NDArray[np.int64]) -> None:

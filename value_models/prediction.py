@@ -62,12 +62,12 @@ def predict_values(
     """
     require_fitting(model.spec, observations)
     device = next(model.parameters()).device
-    reader = BatchReader(observations, model.words, device=device)
+    reader = BatchReader(observations, device=device, reads_images=model.encoder.reads_images)
     values = np.empty(len(observations), dtype=np.float32)
     with limited_threads(threads), evaluating(model):
         for start in range(0, len(values), batch_size):
             stop = min(start + batch_size, len(values))
-            values[start:stop] = model.values(*reader.read(np.arange(start, stop))).cpu().numpy()
+            values[start:stop] = model.values(reader.read(np.arange(start, stop))).cpu().numpy()
             if progress is not None:
                 progress(stop, len(values))
     return values
@@ -82,12 +82,14 @@ def predict_judged(
 ) -> Predictions:
     """Predict ``(M,)`` judged frames, and compare with what they were worth."""
     device = next(model.parameters()).device
-    reader = BatchReader(frames.observations, model.words, device=device)
+    reader = BatchReader(
+        frames.observations, device=device, reads_images=model.encoder.reads_images
+    )
     answers = np.empty((4, len(index)), dtype=np.float32)
     with evaluating(model):
         for start in range(0, len(index), batch_size):
             some = index[start : start + batch_size]
-            logits = model(*reader.read(some))
+            logits = model(reader.read(some))
             returns = torch.from_numpy(frames.returns[some].astype(np.float32)).to(device)
             columns = (
                 model.support.expectation(logits),

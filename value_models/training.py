@@ -21,8 +21,9 @@ from value_models.checkpoint import load_checkpoint
 from value_models.config import ValueTrainingConfig
 from value_models.frames import BatchReader, JudgedFrames, require_fitting
 from value_models.held_out import hold_out_episodes
-from value_models.model import DistributionalValueModel, ValueSpec
+from value_models.model import DistributionalValueModel
 from value_models.prediction import limited_threads, predict_judged
+from value_models.spec import ValueSpec
 from value_models.validation import validate
 from value_models.words import WordTable
 
@@ -154,7 +155,9 @@ class _Training:
         self.config = config
         self.rng = rng
         self.device = torch.device(config.device)
-        self.reader = BatchReader(frames.observations, model.words, device=self.device)
+        self.reader = BatchReader(
+            frames.observations, device=self.device, reads_images=model.encoder.reads_images
+        )
         self.returns = torch.from_numpy(frames.returns.astype(np.float32))
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -198,14 +201,14 @@ class _Training:
             group["lr"] = self.config.learning_rate * learning_rate_share(
                 step, steps=self.config.steps, warmup_steps=self.config.warmup_steps
             )
-        images, state, tokens = self.reader.read(index, self._shifts(len(index)))
-        images = {name: self._brighten(pixels) for name, pixels in images.items()}
+        batch = self.reader.read(index, self._shifts(len(index)))
+        images = {name: self._brighten(pixels) for name, pixels in batch.images.items()}
         targets = self.model.support.project(self.returns[torch.from_numpy(index)].to(self.device))
         self.model.train()
         with torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.config.use_bfloat16
         ):
-            logits = self.model(images, state, tokens)
+            logits = self.model(replace(batch, images=images))
         loss = cross_entropy(logits, targets).mean()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)

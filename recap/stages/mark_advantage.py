@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recap.config import RecapConfig
     from recap.core.returns import ReturnScale
     from value_models.gate import Gate
-    from value_models.model import ValueSpec
+    from value_models.spec import ValueSpec
 
 MOST_NEGATIVES_PER_POSITIVE = 2.0
 """With more, a published reproduction found the conditioning turned around."""

@@ -125,7 +125,8 @@ def tiny_value(demonstrated, tmp_path_factory):
 
     from value_models.checkpoint import save_checkpoint
     from value_models.config import ValueModelConfig
-    from value_models.model import DistributionalValueModel, ValueSpec
+    from value_models.model import DistributionalValueModel
+    from value_models.spec import ValueSpec
 
     tasks = tuple(sorted({info.task for info in demonstrated.infos()}))
     states = np.concatenate(

@@ -54,13 +54,10 @@ def test_the_folder_states_what_the_model_was_made_for(folder, trained):
     assert json.loads((folder / "metrics.json").read_text()) == trained.metrics
 
 
-def test_a_checkpoint_from_before_there_were_scalings_has_the_first_of_them(folder):
+def test_a_checkpoint_states_its_scaling(folder):
     stated = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**stated, "scaling": "floor"}))
     assert load_checkpoint(folder).spec.scaling == "floor"
-    del stated["scaling"]
-    (folder / "config.json").write_text(json.dumps(stated))
-    assert load_checkpoint(folder).spec.scaling == "penalty"
 
 
 def test_a_checkpoint_is_never_overwritten(trained, folder):
@@ -125,7 +122,7 @@ def test_tensors_must_match_exactly(folder, change):
     ("content", "reason"),
     [
         ("{", "it is not JSON"),
-        ('{"kind": "policy"}', "it says 'policy' where 'recap value model, format 1'"),
+        ('{"kind": "policy"}', "it says 'policy' where 'recap value model, format 2'"),
         ("{}", "does not describe a value model of this version. Restore"),
         ("[]", "does not describe a value model of this version"),
     ],

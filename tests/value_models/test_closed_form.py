@@ -170,9 +170,9 @@ def learn(projection: Projection, *, seed: int) -> Learned:
     config = replace(SETTINGS, model=replace(SETTINGS.model, projection=projection), seed=seed)
     model = train_value_model(frames, config=config).model
     every_place = observe(list(range(PLACES)), np.random.default_rng(seed))
-    reader = BatchReader(every_place, model.words, device=torch.device("cpu"))
+    reader = BatchReader(every_place, device=torch.device("cpu"))
     with evaluating(model):
-        logits = model(*reader.read(np.arange(PLACES)))
+        logits = model(reader.read(np.arange(PLACES)))
     return Learned(model.support, logits, visits(frames))
 
 

@@ -12,7 +12,7 @@ from data.files import content_hash
 from value_models.bins import cross_entropy
 from value_models.checkpoint import save_checkpoint
 from value_models.config import ValueModelConfig, ValueTrainingConfig
-from value_models.frames import JudgedFrames, Observations, shift_in_place
+from value_models.frames import BatchReader, JudgedFrames, Observations, shift_in_place
 from value_models.prediction import predict_values
 from value_models.training import learning_rate_share, train_value_model
 
@@ -225,12 +225,11 @@ def test_frames_that_do_not_belong_together_are_refused(frames):
 
 def test_the_loss_of_a_batch_is_the_cross_entropy_of_forward(frames, tiny):
     model = train_value_model(frames, config=tiny).model
-    images = {name: torch.from_numpy(p[:4]) for name, p in frames.observations.images.items()}
-    state = torch.from_numpy(frames.observations.state[:4])
-    tokens = model.words.encode([frames.observations.tasks[0]] * 4)
+    batch = BatchReader(frames.observations, device=torch.device("cpu")).read(np.arange(4))
+    in_floats = {name: pixels.float() for name, pixels in batch.images.items()}
     with torch.no_grad():
-        logits = model(images, state, tokens)
-        floats = model({name: pixels.float() for name, pixels in images.items()}, state, tokens)
+        logits = model(batch)
+        floats = model(replace(batch, images=in_floats))
     assert logits.shape == (4, 11)
     assert torch.equal(logits, floats)
     target = model.support.project(torch.from_numpy(frames.returns[:4]))

@@ -1,18 +1,81 @@
-"""Small networks that see, read and feel: what a value model's head is given."""
+"""The small encoder: it sees, reads and feels fast enough for a CPU, and learns from nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from value_models.words import PADDING
+from value_models.encoder import Encoder, ObservationBatch
+from value_models.words import PADDING, WordTable
+
+if TYPE_CHECKING:
+    from value_models.spec import ValueSpec
 
 PATCH_PIXELS = 4
 """Side of the patches an image is cut into first; also the step between keypoint places."""
 
 POOLED_SIDE = 4
 """The coarse features are averaged over this many fields a side."""
+
+STATE_WIDTH = 64
+"""Width of the joints' features."""
+
+
+class SmallEncoder(Encoder):
+    """See every camera's image in the light of the instruction, and feel the robot's joints.
+
+    Language steers how the images are seen, and joins them again in what the head is given.
+    """
+
+    def __init__(self, spec: ValueSpec) -> None:
+        super().__init__()
+        config = spec.config
+        self.cameras = tuple(spec.cameras)
+        self.words = WordTable(vocabulary=spec.vocabulary, unknown_words=config.unknown_words)
+        self.language = LanguageEncoder(len(self.words), width=config.text_width)
+        self.state = StateEncoder(
+            torch.tensor(spec.state_mean), torch.tensor(spec.state_std), width=STATE_WIDTH
+        )
+        self.images = nn.ModuleList(
+            ImageEncoder(
+                channels=config.channels,
+                keypoints=config.keypoints,
+                text_size=self.language.output_size,
+            )
+            for _ in self.cameras
+        )
+        self._numbered: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
+
+    @property
+    def output_size(self) -> int:
+        """Width of the features."""
+        return (
+            self.language.output_size
+            + self.state.output_size
+            + sum(encoder.output_size for encoder in self._encoders())
+        )
+
+    def forward(self, batch: ObservationBatch) -> Tensor:
+        """Give the ``(B, output_size)`` features of every frame."""
+        text = self.language(self._tokens(batch.tasks)[batch.task_index.cpu()].to(batch.device))
+        seen = [
+            encoder(batch.images[camera], text)
+            for camera, encoder in zip(self.cameras, self._encoders(), strict=True)
+        ]
+        return torch.cat([text, self.state(batch.state), *seen], dim=1)
+
+    def _tokens(self, tasks: Sequence[str]) -> Tensor:
+        """Give the ``(tasks, longest)`` word numbers; a data set's tasks are numbered once."""
+        if self._numbered[0] != tuple(tasks):
+            self._numbered = (tuple(tasks), self.words.encode(tasks))
+        return self._numbered[1]
+
+    def _encoders(self) -> list[ImageEncoder]:
+        return [module for module in self.images if isinstance(module, ImageEncoder)]
 
 
 class LanguageEncoder(nn.Module):
