@@ -212,17 +212,30 @@ class EpisodeInfo:
     measured_success: bool | None
     """What the world itself measured, None where it cannot. The outcome is judged apart."""
 
+    session: str = ""
+    """The sitting at a robot it was recorded in, named like a uid: same light, same wear, same
+    person. Empty where not known, and for a simulated attempt, which is a draw of its own."""
+
     def __post_init__(self) -> None:
         if not UID.fullmatch(self.uid):
             message = f"An episode uid has letters, digits, '-' and '_' only, got {self.uid!r}."
+            raise ValueError(message)
+        if self.session != "" and not UID.fullmatch(self.session):
+            message = f"A session has letters, digits, '-' and '_' only, got {self.session!r}."
             raise ValueError(message)
         if not 0 <= self.corrected_frames <= self.frames:
             message = f"{self.uid}: {self.corrected_frames} of {self.frames} frames corrected."
             raise ValueError(message)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the info as a JSON object."""
-        return asdict(self)
+        """Return the info as a JSON object, without the session where there is none.
+
+        Episodes from before that field hash as they did when they were written.
+        """
+        content = asdict(self)
+        if not self.session:
+            del content["session"]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EpisodeInfo:
@@ -231,7 +244,7 @@ class EpisodeInfo:
         Raises:
             EpisodeError: If a field is missing, unknown, or has a value it cannot have.
         """
-        wrong = sorted({field.name for field in fields(cls)} ^ set(content))
+        wrong = sorted({field.name for field in fields(cls)} ^ {*content, "session"})
         if wrong:
             message = f"missing or unknown field(s): {', '.join(wrong)}"
             raise EpisodeError(message)

@@ -38,12 +38,23 @@ class VideoWriter:
     full, or any other failure to write, is an `OSError`.
     """
 
-    def __init__(self, path: Path, *, size: tuple[int, int], fps: int) -> None:
-        """Open the file for frames of ``size``, (height, width) in pixels."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        fps: int,
+        keyframe_interval: int = KEYFRAME_INTERVAL,
+    ) -> None:
+        """Open the file for frames of ``size``, (height, width) in pixels.
+
+        Every so-manieth frame is a whole picture; where single frames are never read, many
+        frames between them make a smaller file.
+        """
         options = {
             "preset": PRESET,
             "crf": str(CONSTANT_RATE_FACTOR),
-            "g": str(KEYFRAME_INTERVAL),
+            "g": str(keyframe_interval),
             "threads": "1",
         }
         self._frames = 0

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Final
 
 from data.errors import ConfigError, RecapError
-from recap import form
+from recap import form, inspect_value
 from recap.config import RecapConfig
 from recap.iterate import PRETRAINING, Answer, iterate, pretrain
 from recap.judgements import open_outcomes
@@ -26,6 +26,7 @@ from recap.project import Project
 from recap.settings import (
     FILE_SHORT_NAMES,
     FORM_SHORT_NAMES,
+    INSPECT_SHORT_NAMES,
     SHORT_NAMES,
     Setting,
     plain_settings,
@@ -34,6 +35,8 @@ from recap.settings import (
     serving_settings,
     settings_of,
 )
+from recap.several_processes import send_home, wait_until_asked
+from value_models.launch import end_process, is_main_process, process_count
 
 EXIT_MISTAKE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -56,6 +59,9 @@ ROBOT_SECTIONS: Final = (
     *("robot", "teleop", "session", "remote", "execution", "safety", "alignment", "controls"),
 )
 """What a session with a robot reads besides."""
+
+TRAINS_VALUE: Final = ("train-value", "pretrain", "iterate")
+"""Commands that several processes may share: they train value models together."""
 
 _Say = Callable[[str], None]
 _Run = Callable[[RecapConfig, Project, ProgressFactory, _Say], Answer]
@@ -83,6 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    code = _answer(words)
+    if process_count() > 1:
+        end_process(code)
+    return code
+
+
+def _answer(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except RecapError as error:
@@ -133,6 +146,15 @@ def _run(name: str, rest: list[str]) -> None:
         [word for word in rest if word != "--json"],
         short_names={**SHORT_NAMES, **command.short_names},
     )
+    if process_count() > 1 and name not in TRAINS_VALUE:
+        message = (
+            f"`recap {name}` is for one process, and torchrun started {process_count()}. Several "
+            f"can share: {', '.join(TRAINS_VALUE)}."
+        )
+        raise ConfigError(message)
+    if not is_main_process():
+        _help_out(config)
+        return
     is_session = command.may_be_session and bool(config.robot)
     project, run = _enter(command, config, is_session=is_session)
     say = _say_aside if is_for_machines else _say
@@ -144,10 +166,22 @@ def _run(name: str, rest: list[str]) -> None:
         nullcontext(silent) if is_session or beside else show_progress() as progress,
     ):
         answer = run(config, project, progress, say)
+        send_home(device=config.value.device)
     if not is_for_machines:
         sys.stdout.write(f"{answer.text}\n")
     if is_for_machines or answer.ends_with_json:
         sys.stdout.write(json.dumps(answer.content) + "\n")
+
+
+def _help_out(config: RecapConfig) -> None:
+    """Train value models with the main process, as often as it asks."""
+    while True:
+        is_asked, iteration = wait_until_asked(device=config.value.device)
+        if not is_asked:
+            return
+        from recap.stages.train_value import help_to_train
+
+        help_to_train(config, Project(config.project), iteration=iteration)
 
 
 def _enter(command: Command, config: RecapConfig, *, is_session: bool) -> tuple[Project, _Run]:
@@ -229,6 +263,14 @@ COMMANDS: Final[Mapping[str, Command]] = {
         )
         for name, stage in STAGES.items()
     },
+    "inspect-value": Command(
+        summary="Show what the value model says of an episode: a picture and a film.",
+        sections=("inspect",),
+        run=inspect_value.inspect,
+        makes_project=False,
+        runs_beside_others=True,
+        short_names=INSPECT_SHORT_NAMES,
+    ),
     "label": Command(
         summary="Open the form in the browser in which people judge the attempts.",
         sections=("label", "form"),
@@ -292,7 +334,8 @@ def _help_of(
         *["  --json               Print the result as one line of JSON."] * has_result,
         "",
     ]
-    short_names = {full: short for short, full in FORM_SHORT_NAMES.items()}
+    shown = {**FORM_SHORT_NAMES, **INSPECT_SHORT_NAMES}
+    short_names = {full: short for short, full in shown.items()}
     for setting in settings:
         default = f" (default: {setting.default})" if setting.default else ""
         short = f" Also --{short_names[setting.name]}." if setting.name in short_names else ""

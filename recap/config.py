@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.errors import ConfigError
+from data.frames_config import FramesConfig
 from envs.simulation import WAYS_TO_HOLD, Simulation
 from recap.metrics import WandbConfig
 from recap.policies.config import PolicyTrainingConfig
 from recap.remote.config import RemotePolicyConfig, ServeConfig
+from recap.report.config import InspectConfig
 from recap.rollout.execution.config import ExecutionConfig
 from recap.rollout.live.alignment import AlignmentConfig
 from recap.rollout.live.controls import ControlsConfig
@@ -153,6 +155,9 @@ class RecapConfig:
     form: FormConfig = field(default_factory=FormConfig)
     """The form in which people judge."""
 
+    frames: FramesConfig = field(default_factory=FramesConfig)
+    """The decoded frames."""
+
     returns: ReturnConfig = field(default_factory=ReturnConfig)
     """What an attempt was worth."""
 
@@ -173,6 +178,9 @@ class RecapConfig:
 
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     """How the policy's chunks of actions are carried out."""
+
+    inspect: InspectConfig = field(default_factory=InspectConfig)
+    """Looking at a value model."""
 
     wandb: WandbConfig = field(default_factory=WandbConfig)
     """Weights & Biases."""

@@ -121,10 +121,11 @@ def _require_belonging(lap: Lap) -> None:
     project = lap.project
     if lap.marks is not None:
         value, advantages = project.value(lap.marked), project.advantages(lap.marked)
-        if lap.marks.value_fingerprint != content_hash(value):
+        there, marked_with = content_hash(value), lap.marks.value_fingerprint
+        if marked_with != there:
             message = (
-                f"{advantages} was made with another value model than {value}. Delete the file "
-                f"and run `recap mark-advantage` again."
+                f"{advantages} was made with another value model ({marked_with}) than {value} "
+                f"({there}). Delete the file and run `recap mark-advantage` again."
             )
             raise FingerprintError(message)
     measured = lap.evaluations[lap.number]["policy"]

@@ -67,17 +67,17 @@ STAGES: Final[Mapping[str, Stage]] = {
     "train-value": Stage(
         module="recap.stages.train_value",
         summary="Learn what success is worth at every moment.",
-        sections=("base", "world", "returns", "value", "pretraining"),
+        sections=("base", "world", "returns", "frames", "value", "pretraining"),
     ),
     "mark-advantage": Stage(
         module="recap.stages.mark_advantage",
         summary="Mark every frame positive or negative.",
-        sections=("world", "returns", "advantage"),
+        sections=("world", "returns", "frames", "advantage"),
     ),
     "train-policy": Stage(
         module="recap.stages.train_policy",
         summary="Train the policy, told which frames went better than expected.",
-        sections=("base", "policy", "pretraining"),
+        sections=("base", "frames", "policy", "pretraining"),
     ),
     "evaluate": Stage(
         module="recap.stages.evaluate",

@@ -26,7 +26,8 @@ LOCK_FILE: Final = ".lock"
 MAY_CHANGE: Final = frozenset(
     {
         *("project", "iteration", "iterations", "workers", "wandb"),
-        *("skip_unjudged", "include_interrupted", "label", "form", "advantage.accept_unusable"),
+        *("skip_unjudged", "include_interrupted", "label", "form", "inspect", "frames"),
+        "advantage.accept_unusable",
         *("robot", "teleop", "session", "remote", "safety", "alignment", "controls", "execution"),
     }
 )
@@ -189,6 +190,11 @@ class Project:
     def frame_cache(self) -> Path:
         """Decoded pictures; safe to delete."""
         return self.folder / "cache" / "frames"
+
+    @property
+    def feature_cache(self) -> Path:
+        """What frozen backbones make of the pictures; safe to delete."""
+        return self.folder / "cache" / "features"
 
     @property
     def metrics(self) -> Path:

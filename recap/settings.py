@@ -46,6 +46,11 @@ FORM_SHORT_NAMES: Final = {name: f"form.{name}" for name in ("host", "port", "to
 FILE_SHORT_NAMES: Final = {"to": "label.file", "from": "label.file"}
 """What is typed where verdicts leave the project or come into it."""
 
+INSPECT_SHORT_NAMES: Final = {
+    name: f"inspect.{name}" for name in ("episode", "pick", "count", "to", "rerun")
+}
+"""What is typed to look at a value model."""
+
 SESSION_LENGTHS: Final = ("session.episodes", "session.minutes")
 
 SECRETS: Final = ("remote.token", "form.token", "label.database_url")

@@ -1,6 +1,6 @@
 """The episodes of a project: which a lap trains on, what was seen in them, what they were worth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from data.episodes import EpisodeStore, layout_of_episode
 from data.errors import ConfigError, ProjectError
 from data.files import locked, read_json, whole_file, write_json_atomically
-from data.frames import FrameCache
+from data.frames import TrainsetFrames
+from data.frames_config import FramesConfig
 from data.schema import Ending, EpisodeInfo, Layout, Outcome
 from data.trainset import Trainset
 from data.verdicts import LATEST_RULE, Decision, DecisionRule
 from recap.core.returns import ReturnScale
 from recap.judgements import read_decisions
-from recap.progress import ProgressFactory
+from recap.progress import Progress, ProgressFactory
 from recap.project import Project
 from value_models.frames import JudgedFrames, Observations
 
@@ -197,25 +198,71 @@ def _merge(project: Project, choice: Choice, *, newest: int, statistics: Path | 
     )
 
 
-def observe(project: Project, trainset: Trainset, progress: ProgressFactory) -> Observations:
-    """Read what was seen, felt and asked for in every frame of a training set."""
-    bar = progress("frames")
+def observe(
+    project: Project,
+    trainset: Trainset,
+    progress: ProgressFactory,
+    *,
+    frames: FramesConfig | None = None,
+    at_once: bool = False,
+) -> Observations:
+    """Read what was seen, felt and asked for in every frame of a training set.
+
+    Args:
+        project: Whose cache of decoded frames to use.
+        trainset: The training set.
+        progress: Shows how far the decoding has come.
+        frames: How much is kept decoded, and where; the defaults if None.
+        at_once: Whether all images are needed at once, in any order. Otherwise nothing is decoded
+            before it is looked at.
+
+    Raises:
+        ConfigError: If the cache is too small.
+    """
+    bars: list[Progress] = []  # none is shown where nothing is decoded beforehand
+
+    def note(done: int, episodes: int) -> None:
+        if not bars:
+            bars.append(progress("frames"))
+        bars[0].update(done, episodes)
+
+    images = TrainsetFrames(trainset, project.frame_cache, frames, progress=note)
+    if at_once:
+        images.bring_to_hand()
     return Observations(
-        images=FrameCache(project.frame_cache).load(trainset, progress=bar.update),
+        images=images,
         state=trainset.state().copy(),  # torch does not share memory that it may not write
         task_index=trainset.task_index(),
         tasks=trainset.tasks,
+        fps=trainset.layout.fps,
+        state_names=trainset.layout.state_names,
     )
 
 
-def judge(trainset: Trainset, observations: Observations, scale: ReturnScale) -> JudgedFrames:
-    """Say what every frame of a training set was worth."""
+def judge(
+    trainset: Trainset,
+    observations: Observations,
+    scale: ReturnScale,
+    *,
+    groups: Sequence[str] | None = None,
+) -> JudgedFrames:
+    """Say what every frame of a training set was worth.
+
+    Args:
+        trainset: The training set.
+        observations: What was seen in its frames.
+        scale: How returns are counted, for all of its tasks.
+        groups: Name of the group that each episode belongs to, as `recap.groups` names them; None
+            where each stands for itself.
+    """
     return JudgedFrames(
         observations=observations,
         returns=per_frame(trainset, scale.returns),
         episode_index=trainset.episode_index(),
         is_success=per_frame(trainset, _outcomes).astype(bool),
         normalisers=dict.fromkeys(trainset.tasks, scale.normaliser),
+        scaling=scale.scaling.value,
+        group_index=None if groups is None else _numbered(groups)[trainset.episode_index()],
     )
 
 
@@ -227,6 +274,11 @@ def per_frame(trainset: Trainset, numbers: PerEpisode) -> NDArray[np.float64]:
             for e in trainset.episodes
         ]
     )
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = np.unique(names, return_inverse=True)[1]
+    return numbers
 
 
 def _outcomes(length: int, *, outcome_is_success: bool) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.frames import FrameCache
+from data.frames import TrainsetFrames
 from data.trainset import Trainset
 from recap.config import RecapConfig
 from recap.perform import perform
@@ -48,7 +48,7 @@ def training_frames(project: Project, trainset: Trainset) -> "TrainingFrames":
     from recap.policies.batches import TrainingFrames
 
     return TrainingFrames(
-        images=FrameCache(project.frame_cache).load(trainset),
+        images=TrainsetFrames(trainset, project.frame_cache).load(),
         state=trainset.state(),
         action=trainset.action(),
         bounds=[(episode.start, episode.stop) for episode in trainset.episodes],

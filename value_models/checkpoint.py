@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from data.errors import CheckpointError, ProjectError, RecapError
 from data.files import read_json, whole_folder, write_json_atomically
-from value_models.config import EncoderKind, Projection, ValueModelConfig
+from value_models.config import ValueModelConfig
+from value_models.ensemble import join, members_of
 from value_models.model import DistributionalValueModel
+from value_models.resume import unshared
 from value_models.spec import FeatureSource, ValueSpec
 
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -24,26 +27,33 @@ KIND: Final = "recap value model, format 2"
 
 
 def save_checkpoint(
-    model: DistributionalValueModel, folder: Path, *, metrics: Mapping[str, Any] | None = None
+    model: DistributionalValueModel,
+    folder: Path,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a value model, whole or not at all.
 
     Args:
-        model: The model.
+        model: The model; the members of an ensemble share the folder.
         folder: Where to; it must not exist, as nothing that exists is changed.
         metrics: What was measured on held-out episodes, kept beside the weights.
+        pictures: File name to content of the same in pictures, kept there too.
 
     Raises:
         CheckpointError: If ``folder`` exists.
     """
     try:
         with whole_folder(folder) as partial:
-            weights = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
-            save_file(weights, partial / WEIGHTS_FILE)
+            save_file(unshared(_tensors(model)), partial / WEIGHTS_FILE)
             model.encoder.save_assets(partial)
-            write_json_atomically(partial / CONFIG_FILE, {"kind": KIND, **asdict(model.spec)})
+            about = {"kind": KIND, "members": len(members_of(model)), **asdict(model.spec)}
+            write_json_atomically(partial / CONFIG_FILE, about)
             if metrics is not None:
                 write_json_atomically(partial / METRICS_FILE, dict(metrics))
+            for name, content in (pictures or {}).items():
+                (partial / name).write_bytes(content)
     except FileExistsError:
         message = f"{folder} exists already and is not overwritten. Delete it to train it again."
         raise CheckpointError(message) from None
@@ -52,6 +62,9 @@ def save_checkpoint(
 def load_checkpoint(folder: Path) -> DistributionalValueModel:
     """Read a value model that ``save_checkpoint`` wrote, ready to predict on the CPU.
 
+    Returns:
+        The model, or the ensemble where the folder states several members.
+
     Raises:
         CheckpointError: If the folder, its configuration or its weights are missing, damaged,
             or do not belong together.
@@ -59,8 +72,8 @@ def load_checkpoint(folder: Path) -> DistributionalValueModel:
     if not folder.is_dir():
         message = f"{folder} does not exist. Train a value model with `recap train-value`."
         raise CheckpointError(message)
-    spec = _read_spec(folder)
-    model = DistributionalValueModel(spec, assets=folder)
+    spec, members = _read_spec(folder)
+    model = join([DistributionalValueModel(spec, assets=folder) for _ in range(members)])
     model.load_state_dict(_read_weights(folder, _tensors(model)))
     return model.eval()
 
@@ -69,7 +82,8 @@ def _tensors(model: DistributionalValueModel) -> dict[str, Tensor]:
     return dict(model.state_dict())
 
 
-def _read_spec(folder: Path) -> ValueSpec:
+def _read_spec(folder: Path) -> tuple[ValueSpec, int]:
+    """Read what a value model was made for, and how many members it has."""
     path = folder / CONFIG_FILE
     if not path.is_file():
         message = (
@@ -78,7 +92,8 @@ def _read_spec(folder: Path) -> ValueSpec:
         )
         raise CheckpointError(message)
     try:
-        return _spec_from_json(read_json(path))
+        content = read_json(path)
+        return _spec_from_json(content), _members_from_json(content)
     except (KeyError, TypeError, ValueError, RecapError) as error:
         reason = "" if isinstance(error, KeyError) else f" ({error})"
         if isinstance(error, ProjectError):
@@ -95,23 +110,45 @@ def _spec_from_json(content: dict[str, Any]) -> ValueSpec:
     if kind != KIND:
         message = f"it says {kind!r} where {KIND!r} is expected"
         raise ValueError(message)
-    config = dict(content["config"])
-    config["projection"] = Projection(config["projection"])
-    config["encoder"] = EncoderKind(config["encoder"])
     features = content["features"]
     return ValueSpec(
-        config=ValueModelConfig(**config),
+        config=_settings_from_json(ValueModelConfig, content["config"]),
         tasks=tuple(content["tasks"]),
         vocabulary=tuple(content["vocabulary"]),
         cameras={name: (height, width) for name, (height, width) in content["cameras"].items()},
         state_mean=tuple(content["state_mean"]),
         state_std=tuple(content["state_std"]),
         normalisers=dict(content["normalisers"]),
+        fps=content["fps"],
+        state_names=None if content["state_names"] is None else tuple(content["state_names"]),
         scaling=content["scaling"],
         trainset_fingerprint=content["trainset_fingerprint"],
         base_fingerprint=content["base_fingerprint"],
         features=None if features is None else FeatureSource(**features),
     )
+
+
+def _members_from_json(content: dict[str, Any]) -> int:
+    members = content.get("members", 1)
+    if not isinstance(members, int) or members < 1:
+        message = f"members must be at least 1, got {members!r}"
+        raise ValueError(message)
+    return members
+
+
+def _settings_from_json[Settings](kind: type[Settings], content: Mapping[str, Any]) -> Settings:
+    """Make settings of plain values, enums and settings; what is not there has its default."""
+    types = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        wanted = types.get(name)
+        if isinstance(wanted, type) and is_dataclass(wanted):
+            values[name] = _settings_from_json(wanted, value)
+        elif isinstance(wanted, type) and issubclass(wanted, Enum):
+            values[name] = wanted(value)
+        else:
+            values[name] = value
+    return kind(**values)
 
 
 def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from data.errors import ConfigError
+from value_models.policy_features_config import PolicyFeaturesConfig
+from value_models.vlm.config import CoTrainingConfig, VlmConfig
 
 
 class Projection(StrEnum):
@@ -20,6 +22,14 @@ class EncoderKind(StrEnum):
     SMALL = "small"
     POLICY = "policy"
     VLM = "vlm"
+
+
+class HoldOutBy(StrEnum):
+    """What must not be on both sides of the split into training and held-out episodes."""
+
+    EPISODE = "episode"
+    SESSION = "session"
+    RATER = "rater"
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a statement
@@ -43,9 +53,6 @@ class ValueModelConfig:
     hidden_size: int = 256
     """Width of the head's layers."""
 
-    dropout: float = 0.1
-    """Share of the head's input left out at random while training."""
-
     encoder: EncoderKind = EncoderKind.SMALL
     """What sees, reads and feels: a network for the CPU (small), the frozen backbone of a policy
     (policy), or a vision-language model (vlm)."""
@@ -62,6 +69,12 @@ class ValueModelConfig:
     unknown_words: int = 64
     """Small encoder: embeddings that words outside the vocabulary share, for tasks to come."""
 
+    policy: PolicyFeaturesConfig = field(default_factory=PolicyFeaturesConfig)
+    """Encoder `policy`: whose features are read, and where."""
+
+    vlm: VlmConfig = field(default_factory=VlmConfig)
+    """Encoder `vlm`: which model, what it is told, and what of it is trained."""
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         _require(self.bins >= 2, f"value.model.bins must be at least 2, got {self.bins}.")
@@ -72,10 +85,6 @@ class ValueModelConfig:
         for name in ("channels", "keypoints", "text_width", "unknown_words", "hidden_size"):
             value = getattr(self, name)
             _require(value >= 1, f"value.model.{name} must be at least 1, got {value}.")
-        _require(
-            0.0 <= self.dropout < 1.0,
-            f"value.model.dropout must lie in [0, 1), got {self.dropout}.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +94,19 @@ class ValueTrainingConfig:
     model: ValueModelConfig = field(default_factory=ValueModelConfig)
     """The model to make, where training does not start from an earlier one."""
 
+    from_base: bool = True
+    """Start from the pre-trained value model, which then decides what the model is; false makes a
+    new one in every lap. Pre-training has nothing to start from."""
+
     steps: int = 600
     """Gradient steps."""
 
     batch_size: int = 64
-    """Frames in a batch."""
+    """Frames in a batch, shared among all processes: as many give the same result as one."""
+
+    accumulate: int = 1
+    """Parts in which each process computes its share of a batch, one after the other, where memory
+    is short; the result stays the same."""
 
     learning_rate: float = 1e-3
     """Highest learning rate, reached after the warm-up; then it falls along a cosine to zero."""
@@ -106,8 +123,34 @@ class ValueTrainingConfig:
     holdout_fraction: float = 0.1
     """Share of the episodes that are kept out of training to measure the model on."""
 
+    holdout_by: HoldOutBy = HoldOutBy.EPISODE
+    """What is held out whole: single episodes (episode), all of a sitting at the robot (session),
+    or all that the same people judged (rater). Figures then hold for sittings or judges that the
+    model never met."""
+
     measurements: int = 10
     """Times the held-out loss is measured while training; the best weights are the ones kept."""
+
+    patience: int = 0
+    """Measurements without a lower held-out loss after which training stops; 0 never stops."""
+
+    ema_decay: float = 0.0
+    """Measure and keep a moving average of the weights that forgets so slowly (say 0.999) in place
+    of the weights themselves; 0 for none."""
+
+    cotraining: CoTrainingConfig = field(default_factory=CoTrainingConfig)
+    """Encoder `vlm`: image-text pairs that are learned beside the frames, against over-fitting."""
+
+    members: int = 1
+    """Value models trained on the same data, whose distributions are averaged: their disagreement
+    says where they guess. Every one takes as long as one alone."""
+
+    save_every: int = 500
+    """Steps after which the state of training is saved, to go on from when it is stopped; 0 never
+    saves it."""
+
+    dropout: float = 0.5
+    """Share of the head's input left out at random while training, against over-fitting."""
 
     shift_pixels: int = 2
     """Largest random shift of an image while training, in pixels; 0 leaves images in place."""
@@ -129,13 +172,13 @@ class ValueTrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name in ("steps", "batch_size", "measurements", "threads"):
+        for name in ("steps", "batch_size", "accumulate", "measurements", "members", "threads"):
             value = getattr(self, name)
             _require(value >= 1, f"value.{name} must be at least 1, got {value}.")
         for name in ("learning_rate", "gradient_clip"):
             value = getattr(self, name)
             _require(value > 0.0, f"value.{name} must be above 0, got {value}.")
-        for name in ("warmup_steps", "weight_decay", "shift_pixels"):
+        for name in ("warmup_steps", "weight_decay", "shift_pixels", "patience", "save_every"):
             value = getattr(self, name)
             _require(value >= 0, f"value.{name} must not be negative, got {value}.")
         _require(
@@ -144,6 +187,10 @@ class ValueTrainingConfig:
             f"got {self.holdout_fraction}. Without held-out episodes over-fitting goes unseen.",
         )
         _require(
-            0.0 <= self.brightness < 1.0,
-            f"value.brightness must lie in [0, 1), got {self.brightness}.",
+            0.0 <= self.ema_decay < 1.0,
+            f"value.ema_decay must lie in [0, 1), got {self.ema_decay}. 0.999 remembers about 1000 "
+            f"steps.",
         )
+        for name in ("brightness", "dropout"):
+            value = getattr(self, name)
+            _require(0.0 <= value < 1.0, f"value.{name} must lie in [0, 1), got {value}.")

@@ -63,5 +63,8 @@ class Encoder(nn.Module, ABC):
     def save_assets(self, folder: Path) -> None:
         """Write into a checkpoint's folder what is neither weight nor setting; most have none."""
 
+    def begin_training(self) -> None:
+        """Say which weights are trained, before an optimizer is made; most train all of them."""
+
     def finish_training(self) -> None:
         """Take the form in which it is kept; adapters are merged into the weights, for one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.errors import CheckpointError
+from data.frames import Images, TrainsetFrames
 from value_models.encoder import ObservationBatch
-from value_models.spec import ValueSpec
+from value_models.spec import FeatureSource, ValueSpec
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -24,8 +26,9 @@ Pixels = NDArray[np.uint8]
 class Observations:
     """What was seen, felt and asked for in N frames."""
 
-    images: Mapping[str, Pixels]
-    """Camera name to ``(N, H, W, 3)`` images; read frame by frame, so a memory map will do."""
+    images: Mapping[str, Images]
+    """Camera name to ``(N, H, W, 3)`` images: arrays, or what is read like them by frame numbers.
+    """
 
     state: Floats
     """``(N, S)`` joints, as recorded."""
@@ -36,8 +39,17 @@ class Observations:
     tasks: Sequence[str]
     """Instructions in words."""
 
+    fps: int | None = None
+    """Frames a second; None where not known."""
+
+    state_names: tuple[str, ...] | None = None
+    """Name of each of the S joints; None where not known."""
+
     features: NDArray[np.floating] | None = None
     """``(N, F)`` features of a frozen backbone, where the value model reads those."""
+
+    source: FeatureSource | None = None
+    """Whose features they are; None where there are none, or nobody asks."""
 
     def __post_init__(self) -> None:
         """Refuse arrays of different frames."""
@@ -49,6 +61,11 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.state)
+
+    def windows(self) -> TrainsetFrames | None:
+        """Give what brings the images to hand in windows; None where all can be at once."""
+        images = self.images
+        return images if isinstance(images, TrainsetFrames) and not images.fits else None
 
     def camera_sizes(self) -> dict[str, tuple[int, int]]:
         """Give the height and width of every camera's images, cameras in sorted order."""
@@ -77,18 +94,36 @@ class JudgedFrames:
     normalisers: Mapping[str, float]
     """Task to control steps in one unit of return."""
 
+    scaling: str = "penalty"
+    """How failures share the bins with successes in the returns."""
+
+    group_index: Integers | None = None
+    """``(N,)`` group of each frame's episode, say the session it was recorded in: episodes of one
+    group are alike. None where none is known, and every episode stands for itself."""
+
     def __post_init__(self) -> None:
         """Refuse arrays of different frames, and returns that are not normalised."""
         arrays = (self.returns, self.episode_index, self.is_success)
         if any(len(array) != len(self.observations) for array in arrays):
             message = "returns, episode_index and is_success must hold the frames observed."
             raise ValueError(message)
+        self._require_whole_groups()
         if not np.all((self.returns >= -1.0) & (self.returns <= 0.0)):
             message = "every return must lie in [-1, 0]: normalise them with the task's scale."
             raise ValueError(message)
         missing = sorted(set(self.observations.tasks) - set(self.normalisers))
         if missing:
             message = f"no normaliser for task(s) {missing}."
+            raise ValueError(message)
+
+    def _require_whole_groups(self) -> None:
+        if self.group_index is None:
+            return
+        if len(self.group_index) != len(self.observations):
+            message = "group_index must hold the frames observed."
+            raise ValueError(message)
+        if np.any((np.diff(self.group_index) != 0) & (np.diff(self.episode_index) == 0)):
+            message = "group_index must be the same in all frames of an episode."
             raise ValueError(message)
 
     def steps_per_return(self) -> NDArray[np.float64]:
@@ -119,15 +154,34 @@ class BatchReader:
             index: ``(B,)`` frame numbers.
             shifts: ``(B, cameras, 2)`` rows and columns to move each image by, if any.
         """
+        images = {name: self._observations.images[name][index] for name in self._cameras}
+        if shifts is not None:
+            for camera, name in enumerate(self._cameras):
+                shift_in_place(images[name], shifts[:, camera])
+        return self._batch(index, images)
+
+    def in_order(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[ObservationBatch]:
+        """Give what was seen, felt and asked for in batches of frames, in rising order.
+
+        Videos are decoded as far as they are needed, the next frames while a batch is used.
+
+        Args:
+            batches: ``(B,)`` frame numbers each.
+        """
+        images = self._observations.images
+        if not isinstance(images, TrainsetFrames) or not self._cameras:
+            yield from (self.read(index) for index in batches)
+            return
+        with closing(images.in_order(batches)) as seen:
+            for index, pixels in zip(batches, seen, strict=True):
+                yield self._batch(index, {name: pixels[name] for name in self._cameras})
+
+    def _batch(self, index: NDArray[np.int64], images: Mapping[str, Pixels]) -> ObservationBatch:
         seen = self._observations
-        images = {}
-        for camera, name in enumerate(self._cameras):
-            pixels = seen.images[name][index]
-            if shifts is not None:
-                shift_in_place(pixels, shifts[:, camera])
-            images[name] = torch.from_numpy(pixels).to(self._device)
         return ObservationBatch(
-            images=images,
+            images={
+                name: torch.from_numpy(pixels).to(self._device) for name, pixels in images.items()
+            },
             state=self._state[torch.from_numpy(index)].to(self._device),
             task_index=torch.from_numpy(seen.task_index[index].astype(np.int64)),
             tasks=self._tasks,
@@ -154,7 +208,8 @@ def require_fitting(spec: ValueSpec, observations: Observations) -> None:
     """Refuse frames that a value model was not made for.
 
     Raises:
-        CheckpointError: If cameras, image sizes or the number of joints differ.
+        CheckpointError: If cameras, image sizes, joints or the frame rate differ. Names and rate
+            are compared where both sides state them.
     """
     cameras = observations.camera_sizes()
     if cameras != dict(spec.cameras):
@@ -170,3 +225,37 @@ def require_fitting(spec: ValueSpec, observations: Observations) -> None:
             f"have {joints}. Use a value model of this robot, or train one from nothing."
         )
         raise CheckpointError(message)
+    _require_features(spec, observations)
+    if _differ(spec.state_names, observations.state_names):
+        message = (
+            f"the value model was made for the state entries {', '.join(spec.state_names or ())}, "
+            f"and the episodes have {', '.join(observations.state_names or ())}. Use a value model "
+            f"of this robot, or train one from nothing."
+        )
+        raise CheckpointError(message)
+    if _differ(spec.fps, observations.fps):
+        message = (
+            f"the value model was made for {spec.fps} frames a second, and the episodes have "
+            f"{observations.fps}. It counts what is left in frames, so every value would be wrong. "
+            f"Use a value model of this rate, or train one from nothing."
+        )
+        raise CheckpointError(message)
+
+
+def _require_features(spec: ValueSpec, observations: Observations) -> None:
+    """Refuse frames without the features that a value model reads, or with others."""
+    if spec.features is None:
+        return
+    found = None if observations.features is None else observations.features.shape[1]
+    if found != spec.features.size:
+        message = (
+            f"the value model reads {spec.features.size} features of the policy "
+            f"{spec.features.path}, and the frames come with {found or 'none'}. Use a value model "
+            f"that sees for itself, or give it that policy's features."
+        )
+        raise CheckpointError(message)
+
+
+def _differ(stated: object, found: object) -> bool:
+    """Say whether both are known, and not the same."""
+    return None not in (stated, found) and stated != found

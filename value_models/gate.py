@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from value_models.config import HoldOutBy
+
 COIN: Final = 0.5
 """AUC of a model that knows nothing."""
 
@@ -29,6 +31,10 @@ its 95 % interval is wider than from a coin to ``READY_AUC``."""
 
 FEWEST_EPISODES: Final = 20
 """Held-out episodes below which no baseline is said to be as good as the model."""
+
+FEWEST_GROUPS: Final = 6
+"""Sessions, or raters, that must be held out where whole ones are. Five lie all on one side of
+what is usual in 2 / 2**5 of the cases, more than the 5 % that an interval may miss."""
 
 COMPARED_BY: Final = "rmse_steps"
 """How models and baselines are compared: by the error of the value, as advantages are made of
@@ -93,7 +99,7 @@ def gate_of(metrics: Mapping[str, Any]) -> Gate:
     - its value is no closer to the return than that of a baseline in ``MUST_BEAT``.
 
     It is weak where it is below a bar of this module, or where there are too few held-out
-    successes or failures to tell. Otherwise it is ready.
+    successes or failures, sessions or raters, to tell. Otherwise it is ready.
     """
     against = _unusable(metrics)
     if against:
@@ -120,7 +126,25 @@ def _unusable(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _weak(metrics: Mapping[str, Any]) -> list[str]:
-    return [*_doubts_about_telling(metrics), *_below_bars(metrics), *_ties(metrics)]
+    return [
+        *_doubts_about_telling(metrics),
+        *_below_bars(metrics),
+        *_ties(metrics),
+        *_doubts_about_groups(metrics),
+    ]
+
+
+def _doubts_about_groups(metrics: Mapping[str, Any]) -> list[str]:
+    """Say that too few sessions or raters were held out to speak for others."""
+    split = metrics["held_out_by"]
+    held_out = split["held_out_groups"]
+    if split["by"] == HoldOutBy.EPISODE or held_out >= FEWEST_GROUPS:
+        return []
+    return [
+        f"Only {held_out} of {split['groups']} {split['by']}s were held out, and it takes "
+        f"{FEWEST_GROUPS} to say how well it does in others: add some, or raise "
+        f"value.holdout_fraction."
+    ]
 
 
 def _doubts_about_telling(metrics: Mapping[str, Any]) -> list[str]:

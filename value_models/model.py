@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from value_models.bins import BinSupport
 from value_models.config import EncoderKind
 from value_models.encoder import Encoder, ObservationBatch
+from value_models.policy_features import PolicyFeaturesEncoder
 from value_models.small import SmallEncoder
 from value_models.spec import ValueSpec
 
@@ -29,7 +30,7 @@ class DistributionalValueModel(nn.Module):
         joined = self.encoder.output_size
         self.head = nn.Sequential(
             nn.LayerNorm(joined),
-            nn.Dropout(config.dropout),
+            nn.Dropout(0.0),  # how much is left out is a setting of training
             nn.Linear(joined, config.hidden_size),
             nn.ReLU(),
             nn.Linear(config.hidden_size, config.hidden_size),
@@ -58,5 +59,9 @@ def make_encoder(spec: ValueSpec, *, assets: Path | None = None) -> Encoder:
     match spec.config.encoder:
         case EncoderKind.SMALL:
             return SmallEncoder(spec)
-        case _:
-            raise NotImplementedError(spec.config.encoder)
+        case EncoderKind.POLICY:
+            return PolicyFeaturesEncoder(spec)
+        case EncoderKind.VLM:
+            from value_models.vlm.encoder import VlmEncoder
+
+            return VlmEncoder(spec, assets=assets)

@@ -56,7 +56,9 @@ class LinearProbe:
         """Fit the returns of training frames.
 
         The penalty is the one that predicts every fifth training episode best from the others;
-        the weights then come from all of them.
+        the weights then come from all of them. Where the frames say which groups their episodes
+        belong to, every fifth group is predicted, if there are as many: those held out are others,
+        too, and a probe that knows a session by its light would think itself too good.
 
         Returns:
             The probe; None with fewer than ``FEWEST_EPISODES`` training episodes.
@@ -64,6 +66,9 @@ class LinearProbe:
         episodes, of_frame = np.unique(frames.episode_index[train], return_inverse=True)
         if len(episodes) < FEWEST_EPISODES:
             return None
+        if frames.group_index is not None:
+            groups, group_of_frame = np.unique(frames.group_index[train], return_inverse=True)
+            of_frame = group_of_frame if len(groups) >= FEWEST_EPISODES else of_frame
         spacing = -(-len(train) // MOST_FRAMES)
         train, of_frame = train[::spacing], of_frame[::spacing]
         features = coarse_features(frames.observations, train)

@@ -30,7 +30,7 @@ class ValueSpec:
     """Sizes, bins and projection."""
 
     tasks: tuple[str, ...]
-    """Instructions it was trained on, in words. Others may be asked, at one's own risk."""
+    """Instructions it was trained on, in words. No advantage is made of what it says of others."""
 
     vocabulary: tuple[str, ...]
     """Words with an embedding of their own."""
@@ -46,6 +46,12 @@ class ValueSpec:
 
     normalisers: Mapping[str, float]
     """Task to control steps in one unit of return, frozen for the iteration."""
+
+    fps: int | None = None
+    """Frames, which are control steps, a second; None where that was not known."""
+
+    state_names: tuple[str, ...] | None = None
+    """Name of every joint; None where they were not known."""
 
     scaling: str = "penalty"
     """How failures share the bins with successes in those returns, as ``returns.scaling`` says."""

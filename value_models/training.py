@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from data.errors import ConfigError
 from data.files import content_hash
 from value_models.baselines import baseline_predictions
-from value_models.bins import cross_entropy
-from value_models.checkpoint import load_checkpoint
+from value_models.beginning import beginning
 from value_models.config import ValueTrainingConfig
-from value_models.frames import BatchReader, JudgedFrames, require_fitting
+from value_models.ensemble import join
+from value_models.frames import JudgedFrames
 from value_models.held_out import hold_out_episodes
 from value_models.model import DistributionalValueModel
-from value_models.prediction import limited_threads, predict_judged
-from value_models.spec import ValueSpec
+from value_models.prediction import Predictions, limited_threads, predict_judged
+from value_models.processes import Hardware, forked_random_state, hardware
+from value_models.resume import Workspace
+from value_models.training_loop import LoopProgress, TrainingLoop
 from value_models.validation import validate
-from value_models.words import WordTable
+
+if TYPE_CHECKING:
+    from value_models.course import Course
 
 TrainingProgress = Callable[[int, int, Mapping[str, float]], None]
 """Called with steps done, steps in all, and what was measured."""
 
-STEPS_BETWEEN_REPORTS = 20
-FRAMES_PER_MEASUREMENT = 1024
-"""Held-out frames, evenly spaced, that a measurement while training looks at."""
-
-SMALLEST_STD = 1e-6
-"""A joint that varies less than this does not vary."""
+WITHOUT_EFFECT: Final = frozenset({"accumulate", "device", "save_every", "threads"})
+"""Settings that do not decide the result, but for the last digits; a training that was stopped may
+go on with others."""
 
 Index = NDArray[np.int64]
+_NOTHING: Final = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,59 @@ class TrainedValue:
     """A trained value model and how it did."""
 
     model: DistributionalValueModel
-    """On the CPU, ready to predict."""
+    """On the CPU, ready to predict; an ensemble where ``config.members`` is above one."""
 
     metrics: dict[str, Any]
-    """JSON: all that ``validate`` measures, how many episodes and frames each rests on, and the
-    learning curve in ``history``."""
+    """JSON: all that ``validate`` measures, how many episodes and frames each rests on, the
+    learning curve in ``history``, and how each member's training ended in ``members``. Of several
+    processes only the main one measures; the others' are empty."""
+
+    held_out: Index
+    """``(K,)`` frames that were held out."""
+
+    held_out_values: NDArray[np.float32]
+    """``(K,)`` what the model says of them; empty where ``metrics`` are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Job:
+    """What every member of a training has in common."""
+
+    frames: JudgedFrames
+    config: ValueTrainingConfig
+    train: Index
+    held_out: Index
+    trainset_fingerprint: str
+    initial: Path | None
+    workspace: Path | None
+    progress: TrainingProgress | None
+    hardware: Hardware
+
+    def workspace_of(self, member: int) -> Workspace | None:
+        """Give the folder of a member's state, bound to all that decides how it turns out."""
+        if self.workspace is None or self.config.save_every == 0:
+            return None
+        settings = asdict(self.config).items()
+        targets = hashlib.sha256(np.ascontiguousarray(self.frames.returns).tobytes())
+        for numbers in (self.frames.episode_index, self.held_out):
+            targets.update(np.ascontiguousarray(numbers, dtype=np.int64).tobytes())
+        made_for = {
+            "value": {name: value for name, value in settings if name not in WITHOUT_EFFECT},
+            "training set": self.trainset_fingerprint,
+            "returns and held-out episodes": targets.hexdigest(),
+            "base": "" if self.initial is None else content_hash(self.initial),
+            "member": member,
+        }
+        return Workspace(self.workspace / f"member-{member}", made_for=made_for)
+
+    def progress_of(self, member: int) -> LoopProgress | None:
+        """Count the steps of all members together."""
+        tell, steps = self.progress, self.config.steps
+        if tell is None or not self.hardware.is_main:
+            return None
+        return lambda step, figures: tell(
+            member * steps + step, self.config.members * steps, figures
+        )
 
 
 def train_value_model(
@@ -58,12 +107,19 @@ def train_value_model(
     config: ValueTrainingConfig,
     trainset_fingerprint: str = "",
     initial: Path | None = None,
+    workspace: Path | None = None,
     progress: TrainingProgress | None = None,
 ) -> TrainedValue:
     """Train a value model from nothing, or fine-tune one.
 
     The same frames, settings and initial checkpoint give the same weights, to the bit, on the
-    same kind of CPU and version of torch.
+    same kind of CPU and version of torch; also when training was stopped, and gone on with from
+    ``workspace``. Several processes (``torchrun``) must all call this, and get the same as one,
+    but for the order of summation.
+
+    The members of an ensemble share the held-out episodes; each draws its own weights, batches and
+    augmentation, the first one those of a single model. Fine-tuned from a single model, all begin
+    with its weights, head included; from an ensemble, each with those of its own.
 
     Args:
         frames: Judged frames; whole episodes of them are held out of training.
@@ -71,14 +127,22 @@ def train_value_model(
         trainset_fingerprint: Where the frames come from, for the checkpoint to state.
         initial: Checkpoint to fine-tune; None starts from nothing. Its sizes and bins then rule
             over ``config.model``, and its state statistics stay.
-        progress: Told how far the work has come.
+        workspace: Where to save the state every ``config.save_every`` steps, and to look for one
+            to go on from; all processes must see it. Remove it with
+            :func:`value_models.resume.discard_workspace` once the checkpoint is written. None
+            saves none.
+        progress: Told how far the work has come, in the main process.
 
     Returns:
         The model with the weights of the lowest held-out loss, and its metrics.
 
     Raises:
-        CheckpointError: If ``initial`` cannot be read, or was made for another robot.
-        ConfigError: If there are fewer than two episodes, or the device is not there.
+        CheckpointError: If ``initial`` or the state in ``workspace`` cannot be read, or ``initial``
+            was made for another robot.
+        ConfigError: If there are fewer than two episodes, the device is not there, the batch
+            cannot be shared evenly, or the loss is no longer a number.
+        FingerprintError: If ``workspace`` holds the state of another training.
+        ProjectError: If the state could not be written.
     """
     episodes = len(np.unique(frames.episode_index))
     if episodes < 2:
@@ -87,193 +151,107 @@ def train_value_model(
             f"there are {episodes}. Collect more."
         )
         raise ConfigError(message)
-    _require_device(config.device)
-    rng = np.random.default_rng(config.seed)
-    is_held_out = hold_out_episodes(frames, holdout_fraction=config.holdout_fraction, rng=rng)
-    train, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-    with limited_threads(config.threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = _start(frames, train, config, initial)
-        model.spec = replace(model.spec, trainset_fingerprint=trainset_fingerprint)
-        history = _Training(model, frames, config, rng).run(train, held_out, progress)
-        metrics = _final_metrics(model, frames, train, held_out)
-    return TrainedValue(model=model.cpu().eval(), metrics={**metrics, "history": history})
-
-
-def _require_device(name: str) -> None:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
-        reason = str(error).splitlines()[0]
-        message = f"value.device={name} cannot be used here ({reason}). Use value.device=cpu."
-        raise ConfigError(message) from error
-
-
-def _start(
-    frames: JudgedFrames, train: Index, config: ValueTrainingConfig, initial: Path | None
-) -> DistributionalValueModel:
-    """Make a model for these frames, or load one and teach it their tasks and scales."""
-    observations = frames.observations
-    tasks = tuple(observations.tasks)
-    if initial is not None:
-        model = load_checkpoint(initial)
-        require_fitting(model.spec, observations)
-        model.spec = replace(
-            model.spec,
-            tasks=tuple(dict.fromkeys(model.spec.tasks + tasks)),
-            normalisers={**model.spec.normalisers, **frames.normalisers},
-            base_fingerprint=content_hash(initial),
+    with hardware(config.device, use_bfloat16=config.use_bfloat16) as here:
+        _require_even_shares(config, here.count)
+        rng = np.random.default_rng(config.seed)
+        is_held_out = hold_out_episodes(
+            frames, holdout_fraction=config.holdout_fraction, rng=rng, by=config.holdout_by
         )
-        return model.to(config.device)
-    state = observations.state[train].astype(np.float64)
-    std = state.std(axis=0)
-    words = WordTable.of(tasks, unknown_words=config.model.unknown_words)
-    spec = ValueSpec(
-        config=config.model,
-        tasks=tasks,
-        vocabulary=words.vocabulary,
-        cameras=observations.camera_sizes(),
-        state_mean=tuple(state.mean(axis=0).tolist()),
-        state_std=tuple(np.where(std > SMALLEST_STD, std, 1.0).tolist()),
-        normalisers=dict(frames.normalisers),
+        job = _Job(
+            frames=frames,
+            config=config,
+            train=np.flatnonzero(~is_held_out),
+            held_out=np.flatnonzero(is_held_out),
+            trainset_fingerprint=trainset_fingerprint,
+            initial=initial,
+            workspace=workspace,
+            progress=progress,
+            hardware=here,
+        )
+        with limited_threads(config.threads), forked_random_state(here.device):
+            trained = [_train_member(job, member, rng) for member in range(config.members)]
+            model = join([member for member, _ in trained])
+            courses = [course for _, course in trained]
+            metrics, values = _metrics(job, model, courses) if here.is_main else ({}, _NOTHING)
+    return TrainedValue(
+        model=model.cpu().eval(), metrics=metrics, held_out=job.held_out, held_out_values=values
     )
-    return DistributionalValueModel(spec).to(config.device)
 
 
-class _Training:
-    """The loop: batches, steps, measurements, and the best weights."""
-
-    def __init__(
-        self,
-        model: DistributionalValueModel,
-        frames: JudgedFrames,
-        config: ValueTrainingConfig,
-        rng: np.random.Generator,
-    ) -> None:
-        self.model = model
-        self.frames = frames
-        self.config = config
-        self.rng = rng
-        self.device = torch.device(config.device)
-        self.reader = BatchReader(
-            frames.observations, device=self.device, reads_images=model.encoder.reads_images
+def _require_even_shares(config: ValueTrainingConfig, processes: int) -> None:
+    shares = processes * config.accumulate
+    if config.batch_size % shares:
+        message = (
+            f"value.batch_size={config.batch_size} cannot be shared evenly among {processes} "
+            f"process(es) in {config.accumulate} part(s) each. Use a multiple of {shares}, such as "
+            f"value.batch_size={-(-config.batch_size // shares) * shares}."
         )
-        self.returns = torch.from_numpy(frames.returns.astype(np.float32))
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=self.device.type in {"cpu", "cuda"},
-        )
-
-    def run(
-        self, train: Index, held_out: Index, progress: TrainingProgress | None
-    ) -> list[dict[str, float]]:
-        """Train, and leave the model with the weights of the lowest held-out loss."""
-        steps = self.config.steps
-        measured_at = {
-            math.ceil(steps * k / self.config.measurements)
-            for k in range(1, self.config.measurements + 1)
-        }
-        watched = held_out[:: max(1, len(held_out) // FRAMES_PER_MEASUREMENT)]
-        history: list[dict[str, float]] = []
-        best_loss, best_weights = math.inf, self._weights()
-        recent: list[float] = []
-        for step, index in enumerate(self._batches(train), start=1):
-            recent.append(self._step(step, index))
-            figures = {}
-            if step in measured_at:
-                loss = float(predict_judged(self.model, self.frames, watched).cross_entropy.mean())
-                figures = {"held_out_loss": loss}
-                if loss < best_loss:
-                    best_loss, best_weights = loss, self._weights()
-            if figures or step % STEPS_BETWEEN_REPORTS == 0:
-                figures = {"loss": float(np.mean(recent)), **figures}
-                recent.clear()
-                history.append({"step": step, **figures})
-                if progress is not None:
-                    progress(step, steps, figures)
-        self.model.load_state_dict(best_weights)
-        return history
-
-    def _step(self, step: int, index: Index) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * learning_rate_share(
-                step, steps=self.config.steps, warmup_steps=self.config.warmup_steps
-            )
-        batch = self.reader.read(index, self._shifts(len(index)))
-        images = {name: self._brighten(pixels) for name, pixels in batch.images.items()}
-        targets = self.model.support.project(self.returns[torch.from_numpy(index)].to(self.device))
-        self.model.train()
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.config.use_bfloat16
-        ):
-            logits = self.model(replace(batch, images=images))
-        loss = cross_entropy(logits, targets).mean()
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def _batches(self, train: Index) -> Iterator[Index]:
-        """Go through the frames in random order, again and again, in batches of one size."""
-        size = self.config.batch_size
-        waiting: Index = np.empty(0, dtype=np.int64)
-        for _ in range(self.config.steps):
-            while len(waiting) < size:
-                waiting = np.concatenate([waiting, self.rng.permutation(train)])
-            yield waiting[:size]
-            waiting = waiting[size:]
-
-    def _shifts(self, batch: int) -> NDArray[np.int64] | None:
-        most = self.config.shift_pixels
-        if most == 0:
-            return None
-        cameras = len(self.frames.observations.images)
-        return self.rng.integers(-most, most, size=(batch, cameras, 2), endpoint=True)
-
-    def _brighten(self, pixels: Tensor) -> Tensor:
-        most = self.config.brightness
-        if most == 0.0:
-            return pixels
-        factors = self.rng.uniform(1.0 - most, 1.0 + most, size=(len(pixels), 1, 1, 1))
-        return pixels * torch.from_numpy(factors.astype(np.float32)).to(self.device)
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        raise ConfigError(message)
 
 
-def learning_rate_share(step: int, *, steps: int, warmup_steps: int) -> float:
-    """Give the share of the highest learning rate to use at a step, counted from one.
+def _train_member(
+    job: _Job, member: int, rng: np.random.Generator
+) -> tuple[DistributionalValueModel, Course]:
+    """Train one model; the first member draws as a single model does."""
+    config, seed = job.config, job.config.seed
+    if member > 0:
+        rng = np.random.default_rng([seed, member])
+        seed = int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
+    torch.manual_seed(seed)
+    model = beginning(job.frames, job.train, config, initial=job.initial, member=member)
+    model.spec = replace(model.spec, trainset_fingerprint=job.trainset_fingerprint)
+    model = model.to(job.hardware.device)
+    model.encoder.begin_training()
+    loop = TrainingLoop(
+        model, job.frames, train=job.train, config=config, rng=rng, hardware=job.hardware
+    )
+    course = loop.run(
+        job.held_out, workspace=job.workspace_of(member), progress=job.progress_of(member)
+    )
+    model.encoder.finish_training()
+    return model, course
 
-    It rises in a straight line over ``warmup_steps``, then falls along a cosine to zero.
-    """
-    warmup_steps = min(warmup_steps, steps // 2)
-    if step <= warmup_steps:
-        return step / warmup_steps
-    return 0.5 * (1.0 + math.cos(math.pi * (step - 1 - warmup_steps) / (steps - warmup_steps)))
+
+def _metrics(
+    job: _Job, model: DistributionalValueModel, courses: list[Course]
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Measure a trained model, put down how its training went, and give the held-out values."""
+    is_alone = len(courses) == 1
+    said = predict_judged(model, job.frames, job.held_out)
+    metrics = _final_metrics(job, model, said)
+    members = [
+        {"steps": c.step, "best_step": c.best_step, "best_held_out_loss": c.best_loss}
+        for c in courses
+    ]
+    history = [
+        entry if is_alone else {"member": float(member), **entry}
+        for member, course in enumerate(courses)
+        for entry in course.history
+    ]
+    return {**metrics, "members": members, "history": history}, said.values
 
 
-def _final_metrics(
-    model: DistributionalValueModel, frames: JudgedFrames, train: Index, held_out: Index
-) -> dict[str, Any]:
+def _final_metrics(job: _Job, model: DistributionalValueModel, said: Predictions) -> dict[str, Any]:
     """Measure the model on the held-out episodes, and on as many of the others."""
+    frames, train, held_out = job.frames, job.train, job.held_out
     train_episodes = np.unique(frames.episode_index[train])
-    count = len(np.unique(frames.episode_index[held_out]))
+    held_out_episodes = np.unique(frames.episode_index[held_out])
+    count = len(held_out_episodes)
     # Evenly spaced, so that late and early episodes, and with them their policies, are alike.
     places = np.linspace(0, len(train_episodes) - 1, min(count, len(train_episodes)))
     some = train[np.isin(frames.episode_index[train], train_episodes[np.rint(places).astype(int)])]
     metrics = validate(
         frames,
-        held_out=(held_out, predict_judged(model, frames, held_out)),
+        held_out=(held_out, said),
         train=(some, predict_judged(model, frames, some)),
         baselines=baseline_predictions(frames, train, held_out, support=model.support),
+        by=job.config.holdout_by,
     )
     counts = {
         "train_episodes": len(train_episodes),
         "held_out_episodes": count,
         "train_frames": len(train),
         "held_out_frames": len(held_out),
+        "held_out_episode_index": held_out_episodes.tolist(),
     }
     return {**metrics, **counts}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from data.frames import Images
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -21,7 +24,7 @@ NO_ROW: Final = -1
 class TrainingFrames:
     """The frames a policy is trained on, as arrays over all episodes, one after the other."""
 
-    images: Mapping[str, Pixels]
+    images: Mapping[str, Images]
     """``(N, H, W, 3)`` uint8 by the camera's name."""
 
     state: Floats

@@ -137,9 +137,9 @@ def _prepare(rollouts: Rollouts) -> None:
             guidance=pilot.guidance,
             execution=pilot.execution,
         )
-    if rollouts.value_model is not None:
-        critic = Critic(rollouts.value_model, batch_size=places)
     worlds = [rollouts.simulation.make() for _ in range(places)]
+    if rollouts.value_model is not None:
+        critic = Critic(rollouts.value_model, batch_size=places, layout=worlds[0].layout)
     _process[:] = [
         _Process(
             worlds=worlds,

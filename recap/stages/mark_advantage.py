@@ -1,6 +1,7 @@
 """Mark every frame positive or negative.
 
-Reads: the lap's value model and the training set it was trained on.
+Reads: the lap's value model, the training set it was trained on, and the policy whose features the
+value model reads, if it does.
 Writes: ``iterations/<k>/advantages.parquet`` (``pretrained/advantages.parquet``), bound by
 fingerprints to both.
 """
@@ -118,8 +119,8 @@ def run(
     table.require(trainset.fingerprint)
     if table.value_fingerprint != value_fingerprint:
         message = (
-            f"{destination} was made with another value model than {value}. "
-            f"Delete the file to mark the frames again."
+            f"{destination} was made with another value model ({table.value_fingerprint}) than "
+            f"{value} ({value_fingerprint}). Delete the file and run `recap mark-advantage` again."
         )
         raise FingerprintError(message)
 
@@ -156,7 +157,8 @@ def _mark(
     from data.annotations import AdvantageTable
     from data.files import content_hash
     from recap.core.advantages import improvement_indicators, n_step_advantages, task_thresholds
-    from recap.trainsets import observe, per_frame
+    from recap.trainsets import per_frame
+    from recap.values import observe_for
     from value_models.checkpoint import load_checkpoint
     from value_models.prediction import predict_values
 
@@ -166,7 +168,14 @@ def _mark(
     _require_belonging(model.spec, trainset, scale, value=value)
     values = predict_values(
         model,
-        observe(project, trainset, progress),
+        observe_for(
+            model.spec,
+            project,
+            trainset,
+            progress,
+            frames=config.frames,
+            threads=config.value.threads,
+        ),
         threads=config.value.threads,
         progress=progress("mark-advantage").update,
     ).astype(np.float64)
@@ -265,21 +274,12 @@ def _doubts(gate: "Gate | None") -> tuple[str, ...]:
 def _require_belonging(
     spec: "ValueSpec", trainset: "Trainset", scale: "ReturnScale", *, value: Path
 ) -> None:
-    if spec.trainset_fingerprint != trainset.fingerprint:
-        message = (
-            f"{value} was trained on the training set {spec.trainset_fingerprint}, but the "
-            f"episodes and outcomes now make {trainset.fingerprint}. Delete the folder and run "
-            f"`recap train-value` again."
-        )
-        raise FingerprintError(message)
-    made_for = (scale.scaling.value, scale.normaliser)
-    other = [t for t in trainset.tasks if (spec.scaling, spec.normalisers.get(t)) != made_for]
-    if other:
-        message = (
-            f"{value} predicts '{other[0]}' on another scale of returns than these settings make. "
-            f"Delete the folder and run `recap train-value` again."
-        )
-        raise FingerprintError(message)
+    from value_models.belonging import require_known_tasks, require_scale, require_trained_on
+
+    require_trained_on(spec, value=value, trainset_fingerprint=trainset.fingerprint)
+    require_known_tasks(spec, trainset.tasks, value=value)
+    normalisers = dict.fromkeys(trainset.tasks, scale.normaliser)
+    require_scale(spec, normalisers, scaling=scale.scaling.value, value=value)
 
 
 def _warnings(trainset: "Trainset", *, positive: int, iteration: int | None) -> tuple[str, ...]:

@@ -197,7 +197,7 @@ def run(config: "RecapConfig", project: Project, party: Party | None = None) -> 
     ):
         stack.callback(outcomes.close)
         rig = _rig(config, party, stack)
-        plan = _plan(config, recorded=recorded)
+        plan = _plan(config, recorded=recorded, session=about.name)
         verdicts = OperatorVerdicts(outcomes, operator=plan.operator)
         stack.callback(verdicts.finish, about.with_suffix(".csv"))
         teller = Teller(view, rig, plan, folder=project.folder)
@@ -318,7 +318,7 @@ def _controls(config: "RecapConfig", leader: "Leader | None") -> "CombinedContro
     return open_controls(config.controls, LeaderButtons(leader))
 
 
-def _plan(config: "RecapConfig", *, recorded: int) -> "SessionPlan":
+def _plan(config: "RecapConfig", *, recorded: int, session: str) -> "SessionPlan":
     from recap.rollout.live.plan import SessionPlan
 
     return SessionPlan(
@@ -330,6 +330,7 @@ def _plan(config: "RecapConfig", *, recorded: int) -> "SessionPlan":
         # Scenes go on after those of earlier sessions in this lap.
         first_seed=config.collection_seeds(config.iteration).start + recorded,
         operator=config.session.operator or _user(),
+        session=session,
     )
 
 

@@ -78,7 +78,7 @@ def run(
     if advantages is not None:
         inputs[project.relative(advantages)] = content_hash(advantages)
     settings = config.pretraining.policy if iteration is None else config.policy
-    frames = _frames(project, trainset, advantages, progress)
+    frames = _frames(config, project, trainset, advantages, progress)
 
     destination = project.policy(iteration)
     with open_metrics(
@@ -112,6 +112,7 @@ def run(
 
 
 def _frames(
+    config: "RecapConfig",
     project: Project,
     trainset: "Trainset",
     advantages: Path | None,
@@ -128,7 +129,7 @@ def _frames(
         table = AdvantageTable.load(advantages)
         table.require(trainset.fingerprint)
         is_positive = table.positive()
-    observations = observe(project, trainset, progress)
+    observations = observe(project, trainset, progress, frames=config.frames, at_once=True)
     return TrainingFrames(
         images=observations.images,
         state=observations.state,

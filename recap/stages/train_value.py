@@ -1,6 +1,7 @@
 """Learn what success is worth at every moment.
 
-Reads: the judged episodes up to the lap, and the pre-trained value model (nothing in pre-training).
+Reads: the judged episodes up to the lap, the pre-trained value model (nothing in pre-training or
+where every lap makes a new one), and the policy whose features the value model reads, if it does.
 Writes: ``trainsets/<fingerprint>`` and ``iterations/<k>/value`` (``pretrained/value``).
 """
 
@@ -9,15 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import ConfigError, FingerprintError
+from data.errors import ConfigError
 from recap.core.returns import FailureScaling, ReturnScale
 from recap.metrics import open_metrics
-from recap.progress import ProgressFactory
+from recap.progress import ProgressFactory, silent
 from recap.project import Project
+from value_models.config import EncoderKind
 
 if TYPE_CHECKING:
     from data.trainset import Trainset
     from recap.config import RecapConfig
+    from recap.policies.backbone import PolicyBackbone
+    from value_models.config import ValueTrainingConfig
+    from value_models.frames import JudgedFrames
+    from value_models.training import TrainedValue, TrainingProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,30 +85,32 @@ def run(
     iteration: int | None,
     progress: ProgressFactory,
 ) -> TrainValueReport:
-    """Train the value model of one lap, from the pre-trained one."""
+    """Train the value model of one lap, from the pre-trained one or, where told to, a new one."""
     from data.files import content_hash, read_json
     from recap.trainsets import trainset_of
+    from recap.values import backbone_of
+    from value_models.belonging import require_made_from
     from value_models.checkpoint import METRICS_FILE, load_checkpoint
     from value_models.gate import Gate
 
     trainset = trainset_of(config, project, iteration=iteration)
-    initial = None if iteration is None else project.starting_point(config.base) / "value"
+    initial = _initial(config, project, iteration=iteration)
     began_from = "" if initial is None else content_hash(initial)
 
     destination = project.value(iteration)
     if not destination.exists():
         _train(config, project, trainset, initial, iteration=iteration, progress=progress)
-    made_from = load_checkpoint(destination).spec
-    if (made_from.trainset_fingerprint, made_from.base_fingerprint) != (
-        trainset.fingerprint,
-        began_from,
-    ):
-        message = (
-            f"{destination} was trained on the training set {made_from.trainset_fingerprint}, "
-            f"but the episodes and outcomes now make {trainset.fingerprint}, or the base is "
-            f"another one. Delete the folder to train it again."
-        )
-        raise FingerprintError(message)
+    spec = load_checkpoint(destination).spec
+    require_made_from(
+        spec,
+        value=destination,
+        trainset_fingerprint=trainset.fingerprint,
+        base_fingerprint=began_from,
+    )
+    backbone_of(spec)
+    inputs = {"base value": began_from} if began_from else {}
+    if spec.features is not None:
+        inputs["policy whose features are read"] = spec.features.fingerprint
 
     outputs = {
         project.relative(trainset.root): trainset.fingerprint,
@@ -111,7 +119,7 @@ def run(
     metrics = read_json(destination / METRICS_FILE)
     gate = Gate.read(metrics)
     return TrainValueReport(
-        inputs={"base value": began_from} if began_from else {},
+        inputs=inputs,
         outputs=outputs,
         trainset=trainset.fingerprint,
         episodes=len(trainset.episodes),
@@ -119,6 +127,106 @@ def run(
         held_out=metrics["held_out"],
         verdict=None if gate is None else gate.verdict.value,
         warnings=() if gate is None else gate.warnings(),
+    )
+
+
+def _backbone(
+    config: "RecapConfig", project: Project, initial: Path | None, *, iteration: int | None
+) -> "PolicyBackbone | None":
+    """Find the policy whose features are read: the earlier model's, or that of the settings."""
+    from recap.values import backbone_of, backbone_to_read
+    from value_models.checkpoint import load_checkpoint
+
+    if initial is not None:
+        spec = load_checkpoint(initial).spec
+        _require_same_encoder(config.value.model.encoder, spec.config.encoder, initial=initial)
+        return backbone_of(spec)
+    if iteration is None:
+        return backbone_to_read(config.pretraining.value.model, beginning=None)
+    beginning = project.starting_point(config.base) / "policy"
+    return backbone_to_read(config.value.model, beginning=beginning)
+
+
+def _require_same_encoder(asked: EncoderKind, found: EncoderKind, *, initial: Path) -> None:
+    """Refuse to leave out, without a word, an encoder that somebody asked for.
+
+    The default asks for nothing.
+    """
+    if asked in (EncoderKind.SMALL, found):
+        return
+    message = (
+        f"value.model.encoder is {asked}, but training starts from {initial}, whose encoder is "
+        f"{found} and stays so. Train a new value model in every lap with "
+        f"--value.from_base=false, or leave value.model.encoder out."
+    )
+    raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Work:
+    """What is trained: alike in all processes that share the work."""
+
+    frames: "JudgedFrames"
+    settings: "ValueTrainingConfig"
+    trainset_fingerprint: str
+    initial: Path | None
+    workspace: Path
+
+    def train(self, progress: "TrainingProgress | None" = None) -> "TrainedValue":
+        from value_models.training import train_value_model
+
+        return train_value_model(
+            self.frames,
+            config=self.settings,
+            trainset_fingerprint=self.trainset_fingerprint,
+            initial=self.initial,
+            workspace=self.workspace,
+            progress=progress,
+        )
+
+
+def help_to_train(config: "RecapConfig", project: Project, *, iteration: int | None) -> None:
+    """Train a lap's value model together with the main process, which keeps the result."""
+    from recap.trainsets import trainset_of
+
+    trainset = trainset_of(config, project, iteration=iteration)
+    initial = _initial(config, project, iteration=iteration)
+    _prepare(config, project, trainset, initial, iteration=iteration, progress=silent).train()
+
+
+def _initial(config: "RecapConfig", project: Project, *, iteration: int | None) -> Path | None:
+    """Find the value model that training starts from; None where it starts from nothing."""
+    starts = iteration is not None and config.value.from_base
+    return project.starting_point(config.base) / "value" if starts else None
+
+
+def _prepare(
+    config: "RecapConfig",
+    project: Project,
+    trainset: "Trainset",
+    initial: Path | None,
+    *,
+    iteration: int | None,
+    progress: ProgressFactory,
+) -> _Work:
+    from recap.groups import episode_groups
+    from recap.trainsets import judge
+    from recap.values import observe_with
+
+    scale = config.returns.scale(config.world.time_limit_steps)
+    settings = config.pretraining.value if iteration is None else config.value
+    groups = episode_groups(config, project, trainset, by=settings.holdout_by)
+    backbone = _backbone(config, project, initial, iteration=iteration)
+    observations = observe_with(
+        backbone, project, trainset, progress, frames=config.frames, threads=settings.threads
+    )
+    destination = project.value(iteration)
+    return _Work(
+        frames=judge(trainset, observations, scale, groups=groups),
+        settings=replace(settings, seed=settings.seed + config.seed),
+        trainset_fingerprint=trainset.fingerprint,
+        initial=initial,
+        workspace=destination.with_name(f"{destination.name}.training"),
     )
 
 
@@ -131,13 +239,12 @@ def _train(
     iteration: int | None,
     progress: ProgressFactory,
 ) -> None:
-    from recap.trainsets import judge, observe
+    from recap.several_processes import ask_for_help
     from value_models.checkpoint import save_checkpoint
-    from value_models.training import train_value_model
+    from value_models.resume import discard_workspace
 
-    scale = config.returns.scale(config.world.time_limit_steps)
-    frames = judge(trainset, observe(project, trainset, progress), scale)
-    settings = config.pretraining.value if iteration is None else config.value
+    work = _prepare(config, project, trainset, initial, iteration=iteration, progress=progress)
+    ask_for_help(iteration, device=work.settings.device)
     bar = progress("train-value")
     with open_metrics(
         project, stage="train-value", iteration=iteration, wandb=config.wandb
@@ -147,12 +254,26 @@ def _train(
             metrics.record(step, figures)
             bar.update(step, steps, f"loss {figures['loss']:.3f}")
 
-        trained = train_value_model(
-            frames,
-            config=replace(settings, seed=settings.seed + config.seed),
-            trainset_fingerprint=trainset.fingerprint,
-            initial=initial,
-            progress=note,
-        )
-    trained.model.spec = replace(trained.model.spec, scaling=config.returns.scaling.value)
-    save_checkpoint(trained.model, project.value(iteration), metrics=trained.metrics)
+        trained = work.train(note)
+    save_checkpoint(
+        trained.model,
+        project.value(iteration),
+        metrics=trained.metrics,
+        pictures=_pictures(trained, work.frames),
+    )
+    discard_workspace(work.workspace)
+
+
+def _pictures(trained: "TrainedValue", frames: "JudgedFrames") -> dict[str, bytes]:
+    """Draw what was measured, for whoever gets the checkpoint."""
+    from recap.report.value_pictures import value_pictures
+    from recap.report.value_predictions import predicted_episodes
+
+    rows = trained.held_out
+    episodes = predicted_episodes(
+        trained.held_out_values,
+        frames.returns[rows],
+        episode_index=frames.episode_index[rows],
+        is_success=frames.is_success[rows],
+    )
+    return value_pictures(trained.metrics, episodes)

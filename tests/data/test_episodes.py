@@ -162,3 +162,21 @@ def test_a_robot_without_cameras_can_be_recorded(tmp_path, layout, make_episode)
     store = EpisodeStore(tmp_path, replace(layout, cameras={}))
     store.write(replace(make_episode(), images={}))
     store.verify(UID)
+
+
+def test_a_session_is_kept_and_guarded_by_the_hash(store, make_episode):
+    sat = replace(make_episode(), info=replace(make_episode().info, session="morning"))
+    store.write(sat)
+    assert store.info(UID).session == "morning"
+    store.verify(UID)
+    sidecar = store.root / UID / "meta" / "recap.json"
+    sidecar.write_text(sidecar.read_text().replace('"morning"', '"evening"'))
+    with pytest.raises(EpisodeError, match="changed after they were written"):
+        EpisodeStore(store.root, store.layout).verify(UID)
+
+
+def test_an_episode_from_before_there_were_sessions_opens_and_verifies(store, make_episode):
+    store.write(make_episode())
+    assert "session" not in (store.root / UID / "meta" / "recap.json").read_text()
+    assert store.info(UID).session == ""
+    store.verify(UID)

@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -57,6 +57,21 @@ def test_more_corrections_than_frames_are_refused(make_episode):
 def test_a_world_need_not_have_a_seed(make_episode, seed):
     info = replace(make_episode().info, seed=seed, ending=Ending.INTERRUPTED)
     assert EpisodeInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+
+
+def test_a_session_survives_json_and_is_absent_where_there_was_none(make_episode):
+    info = make_episode().info
+    sat = replace(info, session="20260102T030405678901")
+    assert EpisodeInfo.from_json(json.loads(json.dumps(sat.to_json()))) == sat
+    # As before there were sessions: an episode without one hashes as it did then.
+    assert set(info.to_json()) == {field.name for field in fields(EpisodeInfo)} - {"session"}
+    assert EpisodeInfo.from_json(info.to_json()).session == ""
+
+
+@pytest.mark.parametrize("session", ["two words", "../up", ".", 7, None])
+def test_a_session_that_is_no_name_is_refused(make_episode, session):
+    with pytest.raises(EpisodeError):
+        EpisodeInfo.from_json({**make_episode().info.to_json(), "session": session})
 
 
 def test_a_layout_survives_json(layout):

@@ -228,14 +228,14 @@ def test_where_an_episode_is_cut_belongs_to_the_name_of_the_set(
 
 
 def test_statistics_of_a_cut_set_are_those_of_the_frames_it_takes(cut, three_episodes):
-    from data.frames import FrameCache
+    from data.frames import TrainsetFrames
 
     measured = json.loads((cut.root / "meta/stats.json").read_text())
     assert measured["action"]["count"] == measured["observation.images.front"]["count"] == [13]
     action = cut.action().astype(np.float64)
     np.testing.assert_allclose(measured["action"]["q99"], np.quantile(action, 0.99, 0))
     mean = np.ravel(measured["observation.images.front"]["mean"])
-    seen = FrameCache(cut.root / "cache").load(cut)["front"].reshape(-1, 3) / 255
+    seen = TrainsetFrames(cut, cut.root / "cache").load()["front"].reshape(-1, 3) / 255
     np.testing.assert_allclose(mean, seen.mean(axis=0), atol=0.003)  # the whole ones: as recorded
     whole = np.concatenate([record.images["front"] for record in three_episodes]) / 255
     assert np.abs(mean - whole.reshape(-1, 3).mean(axis=0)).max() > 0.003

@@ -168,7 +168,9 @@ def test_a_changed_outcome_is_noticed_by_both_stages(config, project):
     outcomes = OutcomeStore(project.outcomes)
     outcomes.judge("demonstration-00-00000000", Outcome.FAILURE, rater="me")
     outcomes.close()
-    with pytest.raises(FingerprintError, match="Delete the folder to train it again"):
+    with pytest.raises(
+        FingerprintError, match="Delete the folder and run `recap train-value` again"
+    ):
         run(train_value, config, project, iteration=None)
     with pytest.raises(
         FingerprintError, match="Delete the folder and run `recap train-value` again"

@@ -123,3 +123,38 @@ def content(value_curve, video):
         videos=(video,),
         provenance={"Seeds": {"training": "7"}},
     )
+
+
+def make_view(length=12, *, values=None, bins=201, **changes):
+    """An episode whose every number is known: half positive, half negative, two cameras."""
+    from recap.report.value_view import EpisodeView
+
+    values = np.linspace(-0.8, -0.2, length) if values is None else np.asarray(values, float)
+    probabilities = np.zeros((len(values), bins), dtype=np.float32)
+    probabilities[np.arange(len(values)), np.rint((values + 1) * (bins - 1)).astype(int)] = 1.0
+    length = len(values)
+    known = {
+        "uid": "rollout-01-7",
+        "task": TASK,
+        "outcome": Outcome.FAILURE,
+        "fps": 10,
+        "steps_per_return": 100.0,
+        "images": {
+            "front": plain_film(RED, frames=length),
+            "wrist": plain_film(BLUE, frames=length),
+        },
+        "values": values,
+        "probabilities": probabilities,
+        "half": np.stack([values - 0.05, values + 0.05], axis=1),
+        "most": np.stack([values - 0.1, values + 0.1], axis=1),
+        "returns": values - 0.1,
+        "signs": np.where(np.arange(length) < length // 2, 1, -1).astype(np.int8),
+        "advantages": np.linspace(0.5, -0.5, length),
+        "is_correction": np.zeros(length, dtype=bool),
+    }
+    return EpisodeView(**{**known, **changes})
+
+
+@pytest.fixture(name="make_view")
+def make_view_():
+    return make_view

@@ -68,6 +68,7 @@ def start(make_rig, tmp_path, outcomes):
             time_limit_steps=5,
             first_seed=70,
             operator="anna",
+            session="20260102T030405678901",
         )
         store = EpisodeStore(tmp_path / "episodes", rig.world.layout)
         made = Session(
@@ -98,6 +99,7 @@ def test_a_session_ends_when_there_are_enough_attempts(start):
     info = session.store.info(result.uids[0])
     assert (info.source, info.iteration, info.policy_id) == (Source.ROLLOUT, 1, "fake")
     assert (info.seed, info.task) == (None, "put the cube on the pad")
+    assert info.session == "20260102T030405678901"
     assert session.rig.policy.seeds == [70, 71]
     assert session.rig.world._robot.holds == 1
 

@@ -54,6 +54,19 @@ def test_the_benchmark_of_reading_ends_with_a_line_for_machines(tmp_path):
     assert json.loads(done.stdout.splitlines()[-1])["cache_over_stock"] > 1.0
 
 
+@pytest.mark.render
+@pytest.mark.filterwarnings("ignore")
+def test_the_benchmark_of_the_value_models_data_ends_with_a_line_for_machines(tmp_path):
+    done = run("bench_value.py", "--quick", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert content["training_over_naive"] > 2.0
+    assert 0.0 < content["annotation_over_decode"] < 1.5
+    assert content["windowed_over_cached"] > 0.0
+    assert content["windowed_cache_mb"] < 0.5 * content["cache_mb"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.browser
 def test_the_benchmark_of_judging_ends_with_a_line_for_machines(tmp_path):
     done = run("bench_label.py", "--quick", f"--folder={tmp_path}")

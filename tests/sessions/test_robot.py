@@ -89,6 +89,8 @@ def test_a_correction_in_an_attempt_of_the_policy(
     assert main(["collect", *settings, *flags]) == 0
     store, (info,) = recorded(project)
     table = store.table(info.uid)
+    (about,) = Project(project).sessions(1).glob("*.json")
+    assert info.session == about.stem
 
     pilots = table[PILOT_KEY].tolist()
     changes = [a for a, b in zip(pilots, [None, *pilots], strict=False) if a != b]

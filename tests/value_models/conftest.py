@@ -92,4 +92,5 @@ def tiny() -> ValueTrainingConfig:
         batch_size=8,
         measurements=2,
         holdout_fraction=0.2,
+        dropout=0.1,
     )

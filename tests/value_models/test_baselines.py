@@ -158,6 +158,30 @@ def test_what_only_names_the_episode_teaches_nothing_about_others():
     assert LinearProbe.fit(named, np.arange(300)).error_std > 0.8 * luck.std()
 
 
+def test_what_only_names_the_session_teaches_nothing_about_others():
+    rng = np.random.default_rng(0)
+    frames = linear_world(60)
+    session = np.arange(60) // 6
+    name, luck = rng.normal(size=(10, 10)), rng.uniform(-0.9, -0.1, 10)
+    named = replace(
+        frames,
+        observations=replace(
+            frames.observations,
+            images={},
+            state=np.repeat(name[session], 10, axis=0).astype(np.float32),
+        ),
+        returns=np.repeat(luck[session], 10),
+    )
+    everything = np.arange(600)
+    assert LinearProbe.fit(named, everything).error_std < 0.3 * luck.std()
+    by_session = replace(named, group_index=np.repeat(session, 10))
+    assert LinearProbe.fit(by_session, everything).error_std > 0.5 * luck.std()
+    # Of fewer sessions than are needed to leave one in five out, episodes are left out.
+    by_half = replace(named, group_index=np.repeat(session % 4, 10))
+    by_episode = LinearProbe.fit(named, everything)
+    assert LinearProbe.fit(by_half, everything).error_std == by_episode.error_std
+
+
 def test_too_few_episodes_fit_no_probe():
     frames = linear_world(5)
     assert LinearProbe.fit(frames, np.arange(40)) is None

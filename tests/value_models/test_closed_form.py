@@ -36,9 +36,8 @@ MOST_WASSERSTEIN = 0.05
 1.2 bins and by 0.003 to 0.008 over 15 seeds (one_hot: 5)."""
 
 SETTINGS = ValueTrainingConfig(
-    model=ValueModelConfig(
-        bins=BINS, channels=8, keypoints=4, text_width=4, hidden_size=64, dropout=0.0
-    ),
+    model=ValueModelConfig(bins=BINS, channels=8, keypoints=4, text_width=4, hidden_size=64),
+    dropout=0.0,
     steps=300,
     batch_size=256,
     learning_rate=3e-3,

@@ -12,6 +12,7 @@ GOOD = {
         "auc_50": [0.82, 0.9, 0.95],
         "rank_correlation_successes": [0.9, 0.93, 0.95],
     },
+    "held_out_by": {"by": "episode", "groups": 900, "held_out_groups": 90, "drawn": "episode"},
     "held_out_outcomes": {
         "successes": 60,
         "failures": 30,
@@ -206,3 +207,17 @@ def test_a_verdict_is_read_back_as_it_was_written():
     gate = judged(held_out__coverage_90=0.5)
     assert Gate.read({"gate": gate.as_json()}) == gate
     assert Gate.read({"held_out": {}}) is None
+
+
+def test_too_few_sessions_say_little_about_others():
+    of_five = {"by": "session", "groups": 31, "held_out_groups": 5, "drawn": "session"}
+    said = judged(held_out_by=of_five)
+    assert said.verdict is Verdict.WEAK
+    assert said.reasons == (
+        "Only 5 of 31 sessions were held out, and it takes 6 to say how well it does in others: "
+        "add some, or raise value.holdout_fraction.",
+    )
+    assert judged(held_out_by={**of_five, "held_out_groups": 6}).verdict is Verdict.READY
+    # Split by episode, what the episodes belong to is no evidence of anything.
+    by_episode = {"by": "episode", "groups": 5, "held_out_groups": 2, "drawn": "episode"}
+    assert judged(held_out_by=by_episode).verdict is Verdict.READY

@@ -13,8 +13,9 @@ from value_models.bins import cross_entropy
 from value_models.checkpoint import save_checkpoint
 from value_models.config import ValueModelConfig, ValueTrainingConfig
 from value_models.frames import BatchReader, JudgedFrames, Observations, shift_in_place
+from value_models.optimisation import learning_rate_share
 from value_models.prediction import predict_values
-from value_models.training import learning_rate_share, train_value_model
+from value_models.training import train_value_model
 
 
 def assert_same_weights(first, second):
@@ -26,7 +27,8 @@ def assert_same_weights(first, second):
 @pytest.mark.slow
 def test_it_learns_the_true_value_of_a_random_walk_from_images_and_words(random_walk, every_place):
     config = ValueTrainingConfig(
-        model=ValueModelConfig(bins=61, channels=8, keypoints=4, hidden_size=64, dropout=0.0),
+        model=ValueModelConfig(bins=61, channels=8, keypoints=4, hidden_size=64),
+        dropout=0.0,
         steps=240,
         learning_rate=3e-3,
         shift_pixels=0,
@@ -133,7 +135,7 @@ def test_the_rest_of_the_settings_do_something(frames, tiny):
         {"weight_decay": 1.0},
         {"gradient_clip": 0.01},
         {"warmup_steps": 0},
-        {"model": replace(tiny.model, dropout=0.0)},
+        {"dropout": 0.0},
     ):
         with pytest.raises(AssertionError):
             assert_same_weights(plain, train_value_model(frames, config=replace(tiny, **change)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from value_models import measurement
+from value_models.config import HoldOutBy
 from value_models.frames import JudgedFrames, Observations
 from value_models.measurement import METRIC_MEANINGS, PredictedEpisodes, value_metrics
 from value_models.prediction import Predictions
@@ -190,7 +191,7 @@ def test_ranks_of_very_many_frames_are_thinned_for_the_interval_alone(frames, mo
     assert thinned[0] == pytest.approx(whole, abs=0.1)
 
 
-def validated(frames, predictions=None, **baselines):
+def validated(frames, predictions=None, by=HoldOutBy.EPISODE, **baselines):
     held_out = np.flatnonzero(frames.episode_index % 2 == 0)
     train = np.flatnonzero(frames.episode_index % 2 == 1)
     said = predictions or noisy(frames)
@@ -204,6 +205,7 @@ def validated(frames, predictions=None, **baselines):
         held_out=(held_out, of(held_out)),
         train=(train, of(train)),
         baselines={name: of(held_out, p) for name, p in baselines.items()},
+        by=by,
     )
 
 
@@ -233,6 +235,79 @@ def test_the_interval_of_a_mean_is_as_wide_as_its_standard_error():
     assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.12)
     gap = metrics["overfitting_gap_interval"]
     assert gap[2] - gap[0] == pytest.approx(2**0.5 * (high - low), rel=0.2)
+
+
+def with_luck(luck, group):
+    """Episodes of one frame, a held-out one beside each other one, of one cross-entropy."""
+    count = 2 * len(luck)
+    frames = attempts(*((0, True, 1) for _ in range(count)))
+    return (
+        replace(frames, group_index=np.repeat(group, 2)),
+        predicted(frames.returns, cross_entropy=np.repeat(luck, 2)),
+    )
+
+
+def test_of_two_sessions_four_draws_are_possible_worked_by_hand():
+    # Session 0 has one episode (cross-entropy 1), session 1 three (3 each). Both drawn: 10 / 4;
+    # the first one twice: 1; the second one twice: 3; each of the last two in a quarter of draws.
+    frames, predictions = with_luck([1.0, 3.0, 3.0, 3.0], [0, 1, 1, 1])
+    metrics = validated(frames, predictions, by=HoldOutBy.SESSION)
+    assert metrics["intervals"]["cross_entropy"] == [1.0, 2.5, 3.0]
+    assert metrics["held_out_by"] == {
+        "by": "session",
+        "groups": 2,
+        "held_out_groups": 2,
+        "drawn": "session",
+    }
+    # One by one, four episodes are hardly ever all of the first session.
+    by_episode = validated(frames, predictions)
+    assert by_episode["intervals"]["cross_entropy"][:2] == [1.5, 2.5]
+    assert by_episode["held_out_by"] == {
+        "by": "episode",
+        "groups": 8,
+        "held_out_groups": 4,
+        "drawn": "episode",
+    }
+
+
+def test_the_luck_of_a_session_counts_once_however_many_episodes_it_has():
+    luck = np.random.default_rng(0).normal(2.0, 1.0, 60)
+    frames, predictions = with_luck(np.repeat(luck, 9), np.repeat(np.arange(60), 9))
+    metrics = validated(frames, predictions, by=HoldOutBy.RATER)
+    low, point, high = metrics["intervals"]["cross_entropy"]
+    assert point == pytest.approx(luck.mean(), abs=1e-6)
+    assert high - low == pytest.approx(2 * 1.96 * luck.std() / 60**0.5, rel=0.12)
+    gap = metrics["overfitting_gap_interval"]  # the others are drawn by session, too
+    assert gap[2] - gap[0] == pytest.approx(2**0.5 * (high - low), rel=0.15)
+    low, _, high = validated(frames, predictions)["intervals"]["cross_entropy"]
+    assert high - low == pytest.approx(2 * 1.96 * luck.std() / 540**0.5, rel=0.12)
+
+
+def test_sessions_of_one_episode_are_drawn_as_episodes_are(frames):
+    alone = replace(frames, group_index=frames.episode_index)
+    by_session = validated(alone, by=HoldOutBy.SESSION, clock=noisy(frames, 1))
+    by_episode = validated(frames, clock=noisy(frames, 1))
+    assert by_session.pop("held_out_by")["drawn"] == "session"
+    assert by_episode.pop("held_out_by")["drawn"] == "episode"
+    assert by_session == by_episode
+
+
+def test_of_a_single_session_episodes_are_drawn_and_the_gate_says_so(frames):
+    one = replace(frames, group_index=frames.episode_index % 2)
+    metrics = validated(one, by=HoldOutBy.SESSION)
+    assert metrics["intervals"] == validated(frames)["intervals"]
+    assert metrics["held_out_by"] == {
+        "by": "session",
+        "groups": 2,
+        "held_out_groups": 1,
+        "drawn": "episode",
+    }
+    assert (
+        "Only 1 of 2 sessions were held out, and it takes 6 to say how well it does in others: add "
+        "some, or raise value.holdout_fraction."
+    ) in metrics["gate"]["reasons"]
+    with pytest.raises(ValueError, match="do not say which session"):
+        validated(frames, by=HoldOutBy.SESSION)
 
 
 def test_baselines_are_compared_on_the_same_draws(frames):
@@ -279,3 +354,16 @@ def test_ninety_held_out_episodes_take_about_a_second():
     validated(frames, time=noisy(frames, 1), task=noisy(frames, 2), linear_probe=noisy(frames, 3))
     assert perf_counter() - started < 8.0  # about one, on an idle machine
     assert RESAMPLES >= 1000
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_held_out_frames_fit_beside_a_value_model():
+    import tracemalloc
+
+    lines = ((n % 4, n % 3 > 0, 100) for n in range(2000))
+    frames = attempts(*lines, tasks=tuple("abcd"), normaliser=150.0)
+    tracemalloc.start()
+    validated(frames)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300e6

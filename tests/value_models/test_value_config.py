@@ -27,6 +27,7 @@ def test_settings_are_read_in_the_grammar_of_the_command_line():
         ({"holdout_fraction": 0.0}, "value.holdout_fraction must lie above 0 and at most at 0.5"),
         ({"holdout_fraction": 0.6}, "value.holdout_fraction must lie above 0 and at most at 0.5"),
         ({"brightness": 1.0}, "value.brightness must lie in [0, 1), got 1.0."),
+        ({"dropout": 1.0}, "value.dropout must lie in [0, 1), got 1.0."),
     ],
 )
 def test_training_settings_out_of_range_are_named(change, message):
@@ -41,7 +42,6 @@ def test_training_settings_out_of_range_are_named(change, message):
         ({"bins": 1}, "value.model.bins must be at least 2, got 1."),
         ({"gaussian_bins": 0.0}, "value.model.gaussian_bins must be above 0, got 0.0."),
         ({"keypoints": 0}, "value.model.keypoints must be at least 1, got 0."),
-        ({"dropout": 1.0}, "value.model.dropout must lie in [0, 1), got 1.0."),
     ],
 )
 def test_model_settings_out_of_range_are_named(change, message):

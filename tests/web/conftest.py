@@ -23,7 +23,7 @@ LAYOUT = Layout(
 )
 
 
-def record(number, *, iteration=1, frames=FRAMES, corrected=0, measured_success=None):
+def record(number, *, iteration=1, frames=FRAMES, corrected=0, measured_success=None, session=""):
     """Make one attempt; its last ``corrected`` frames are flown by a person."""
     rng = np.random.default_rng(number)
     images = {}
@@ -46,6 +46,7 @@ def record(number, *, iteration=1, frames=FRAMES, corrected=0, measured_success=
         frames=frames,
         corrected_frames=corrected,
         measured_success=measured_success,
+        session=session,
     )
     return EpisodeRecord(
         info=info,

@@ -285,3 +285,10 @@ def test_an_episode_shows_by_itself_while_the_catalogue_is_open(project, add_epi
     add_episodes(project, [7])
     time.sleep(0.05)
     assert len(catalogue.infos) == 7
+
+
+def test_it_knows_sessions_and_attempts_without_one(project, add_episodes):
+    [uid] = add_episodes(project, [9], session="20260102T030405678901")
+    infos = looked(project).infos
+    assert infos[uid].info.session == "20260102T030405678901"
+    assert infos[FIRST].info.session == ""

@@ -30,6 +30,9 @@ class SessionPlan:
     operator: str
     """Who sits at the keys; the verdicts bear this name."""
 
+    session: str = ""
+    """What the sitting is called in the episodes that are recorded in it."""
+
 
 @dataclass(slots=True, kw_only=True)
 class SessionResult:

@@ -151,6 +151,7 @@ class Session:
             frames=tally.steps,
             corrected_frames=tally.corrected_steps if source is Source.ROLLOUT else 0,
             measured_success=self._measured(ending),
+            session=plan.session,
         )
 
     def _measured(self, ending: Ending) -> bool | None:

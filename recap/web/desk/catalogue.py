@@ -286,8 +286,13 @@ def _read_entry(folder: Path) -> Entry:
     if info.uid != folder.name:
         message = f"{folder} holds '{info.uid}', so the folder was renamed or copied."
         raise EpisodeError(message)
-    # A project has few tasks and policies, and thousands of episodes that name them.
-    info = replace(info, task=sys.intern(info.task), policy_id=sys.intern(info.policy_id))
+    # A project has few tasks, policies and sessions, and thousands of episodes that name them.
+    info = replace(
+        info,
+        task=sys.intern(info.task),
+        policy_id=sys.intern(info.policy_id),
+        session=sys.intern(info.session),
+    )
     return Entry(info=info, content_hash=content_hash, pilots=_known_pilots(info))
 
 

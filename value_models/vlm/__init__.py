@@ -1,0 +1,1 @@
+"""A vision-language model as encoder: images and words attend to each other."""
