@@ -27,7 +27,7 @@ MAY_CHANGE: Final = frozenset(
     {
         *("project", "iteration", "iterations", "workers", "wandb"),
         *("skip_unjudged", "include_interrupted", "label", "form", "inspect", "frames"),
-        "advantage.accept_unusable",
+        *("advantage.accept_unusable", "value.threads", "value.device", "value.save_every"),
         *("robot", "teleop", "session", "remote", "safety", "alignment", "controls", "execution"),
     }
 )

@@ -26,12 +26,11 @@ from recap.progress import silent
 from recap.project import Project
 from recap.settings import read_settings
 from recap.trainsets import judge, per_frame, trainset_of
-from recap.values import backbone_to_read, beginning_of, observe_with
+from recap.values import backbone_to_read, observe_with
 from value_models.bins import BinSupport
 from value_models.config import EncoderKind, Projection, ValueTrainingConfig
 from value_models.distributions import predict_distributions
 from value_models.frames import JudgedFrames, Observations
-from value_models.held_out import hold_out_episodes
 from value_models.model import DistributionalValueModel
 from value_models.training import train_value_model
 
@@ -182,23 +181,13 @@ class Laboratory:
         observations = observe_with(backbone, self.project, self.trainset, silent)
         attempts = _attempts(self.config, self.trainset, observations, scaling=way.scaling)
         frames = attempts.frames
-        with beginning_of(frames, settings.model, backbone, seed=settings.seed) as begun:
-            initial = base / "value" if way.is_from_base else begun
-            trained = train_value_model(frames, config=settings, initial=initial)
-        held_out = hold_out_episodes(
-            frames,
-            holdout_fraction=settings.holdout_fraction,
-            rng=np.random.default_rng(settings.seed),
-        )
+        initial = base / "value" if way.is_from_base else None
+        trained = train_value_model(frames, config=settings, initial=initial)
+        horizon = self.config.advantage.horizon
         return {
             "metrics": {name: trained.metrics[name] for name in ("held_out", "intervals")},
             "baselines": trained.metrics["baselines"],
-            "episodes": _per_episode(
-                trained.model,
-                attempts,
-                held_out,
-                horizon=self.config.advantage.horizon,
-            ),
+            "episodes": _per_episode(trained.model, attempts, trained.held_out, horizon=horizon),
         }
 
 
@@ -218,7 +207,7 @@ def _attempts(
 def _per_episode(
     model: DistributionalValueModel,
     attempts: Attempts,
-    held_out: NDArray[np.bool_],
+    held_out: NDArray[np.int64],
     *,
     horizon: int,
 ) -> dict[str, list[float]]:
@@ -260,8 +249,7 @@ def _per_episode(
     return found
 
 
-def _only(observations: Observations, rows: NDArray[np.bool_]) -> Observations:
-    index = np.flatnonzero(rows)
+def _only(observations: Observations, index: NDArray[np.int64]) -> Observations:
     return replace(
         observations,
         images={name: images[index] for name, images in observations.images.items()},

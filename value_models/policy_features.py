@@ -62,7 +62,6 @@ class PolicyFeaturesEncoder(Encoder):
         self.register_buffer("feature_std", torch.ones(size))
         self.projection = nn.Linear(size, config.policy.width)
         self.film = nn.Linear(self.language.output_size, 2 * config.policy.width)
-        self._numbered: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
     @property
     def output_size(self) -> int:
@@ -78,7 +77,7 @@ class PolicyFeaturesEncoder(Encoder):
         if batch.features is None:
             message = "the batch holds no features: recap.values reads them"
             raise ValueError(message)
-        text = self.language(self._tokens(batch.tasks)[batch.task_index.cpu()].to(batch.device))
+        text = self.language(self.words.encode_frames(batch.tasks, batch.task_index, batch.device))
         standard = ((batch.features - self.feature_mean) / self.feature_std).clamp(
             -FARTHEST, FARTHEST
         )
@@ -98,9 +97,3 @@ class PolicyFeaturesEncoder(Encoder):
         self.feature_mean.copy_(torch.from_numpy(mean))
         # Over infinity, what does not vary is zero whatever comes later.
         self.feature_std.copy_(torch.from_numpy(np.where(varies, std, np.inf)))
-
-    def _tokens(self, tasks: tuple[str, ...]) -> Tensor:
-        """Give the ``(tasks, longest)`` word numbers; a data set's tasks are numbered once."""
-        if self._numbered[0] != tuple(tasks):
-            self._numbered = (tuple(tasks), self.words.encode(tasks))
-        return self._numbered[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +47,6 @@ class SmallEncoder(Encoder):
             )
             for _ in self.cameras
         )
-        self._numbered: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
     @property
     def output_size(self) -> int:
@@ -61,18 +59,12 @@ class SmallEncoder(Encoder):
 
     def forward(self, batch: ObservationBatch) -> Tensor:
         """Give the ``(B, output_size)`` features of every frame."""
-        text = self.language(self._tokens(batch.tasks)[batch.task_index.cpu()].to(batch.device))
+        text = self.language(self.words.encode_frames(batch.tasks, batch.task_index, batch.device))
         seen = [
             encoder(batch.images[camera], text)
             for camera, encoder in zip(self.cameras, self._encoders(), strict=True)
         ]
         return torch.cat([text, self.state(batch.state), *seen], dim=1)
-
-    def _tokens(self, tasks: Sequence[str]) -> Tensor:
-        """Give the ``(tasks, longest)`` word numbers; a data set's tasks are numbered once."""
-        if self._numbered[0] != tuple(tasks):
-            self._numbered = (tuple(tasks), self.words.encode(tasks))
-        return self._numbered[1]
 
     def _encoders(self) -> list[ImageEncoder]:
         return [module for module in self.images if isinstance(module, ImageEncoder)]

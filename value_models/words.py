@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -53,6 +54,18 @@ class WordTable:
             row[: len(found)] = torch.tensor(found, dtype=torch.int64)
         return tokens
 
+    def encode_frames(
+        self, tasks: tuple[str, ...], task_index: Tensor, device: torch.device
+    ) -> Tensor:
+        """Give the ``(B, longest)`` word numbers of frames, from the place of each one's task."""
+        return _encoded(self, tasks)[task_index.cpu()].to(device)
+
     def _slot(self, word: str) -> int:
         # Python's own hash differs from process to process.
         return 1 + len(self.vocabulary) + zlib.crc32(word.encode()) % self.unknown_words
+
+
+@lru_cache(maxsize=64)
+def _encoded(words: WordTable, tasks: tuple[str, ...]) -> Tensor:
+    """Number the instructions of a data set once, and not in every batch."""
+    return words.encode(tasks)

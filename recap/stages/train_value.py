@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from data.trainset import Trainset
     from recap.config import RecapConfig
     from recap.policies.backbone import PolicyBackbone
-    from value_models.config import ValueTrainingConfig
+    from value_models.config import ValueModelConfig, ValueTrainingConfig
     from value_models.frames import JudgedFrames
     from value_models.training import TrainedValue, TrainingProgress
 
@@ -130,21 +130,25 @@ def run(
     )
 
 
-def _backbone(
+def _sees_with(
     config: "RecapConfig", project: Project, initial: Path | None, *, iteration: int | None
-) -> "PolicyBackbone | None":
-    """Find the policy whose features are read: the earlier model's, or that of the settings."""
+) -> "tuple[ValueModelConfig, PolicyBackbone | None]":
+    """Find what the model is, and the policy whose features it reads, if it does.
+
+    That is the earlier model's where training starts from one, else that of the settings.
+    """
     from recap.values import backbone_of, backbone_to_read
     from value_models.checkpoint import load_checkpoint
 
     if initial is not None:
         spec = load_checkpoint(initial).spec
         _require_same_encoder(config.value.model.encoder, spec.config.encoder, initial=initial)
-        return backbone_of(spec)
-    if iteration is None:
-        return backbone_to_read(config.pretraining.value.model, beginning=None)
+        return spec.config, backbone_of(spec)
+    model = (config.pretraining.value if iteration is None else config.value).model
+    if iteration is None or model.encoder is not EncoderKind.POLICY or model.policy.path:
+        return model, backbone_to_read(model, beginning=None)
     beginning = project.starting_point(config.base) / "policy"
-    return backbone_to_read(config.value.model, beginning=beginning)
+    return model, backbone_to_read(model, beginning=beginning)
 
 
 def _require_same_encoder(asked: EncoderKind, found: EncoderKind, *, initial: Path) -> None:
@@ -216,9 +220,15 @@ def _prepare(
     scale = config.returns.scale(config.world.time_limit_steps)
     settings = config.pretraining.value if iteration is None else config.value
     groups = episode_groups(config, project, trainset, by=settings.holdout_by)
-    backbone = _backbone(config, project, initial, iteration=iteration)
+    model, backbone = _sees_with(config, project, initial, iteration=iteration)
     observations = observe_with(
-        backbone, project, trainset, progress, frames=config.frames, threads=settings.threads
+        backbone,
+        project,
+        trainset,
+        progress,
+        model=model,
+        frames=config.frames,
+        threads=settings.threads,
     )
     destination = project.value(iteration)
     return _Work(

@@ -88,3 +88,10 @@ def test_the_pictures_of_the_form_are_taken(tmp_path):
     sizes = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
     assert {"label-desktop", "label-phone", "label-dashboard", "label-light"} <= set(sizes)
     assert all(5_000 < size < 150_000 for size in sizes.values())
+
+def test_the_benchmark_of_the_vision_language_encoder_ends_with_a_line_for_machines():
+    done = run("bench_value_vlm.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout.splitlines()[-1])
+    for name in ("full", "full_checkpointing", "lora", "lora_frozen_vision"):
+        assert all(figure is None or figure > 0 for figure in content[name].values())

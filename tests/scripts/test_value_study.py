@@ -48,7 +48,7 @@ def test_the_scores_of_a_distribution_are_what_they_are_by_hand(study, monkeypat
         frames=frames, rewards=np.array([-0.5, 0.0]), is_autonomous=np.array([True, False])
     )
     model = SimpleNamespace(support=support)
-    found = study._per_episode(model, attempts, np.array([True, True]), horizon=3)
+    found = study._per_episode(model, attempts, np.array([0, 1]), horizon=3)
     assert found["squared_error"] == pytest.approx([(0.05 * 4) ** 2, 0.0], abs=1e-6)
     assert found["log_score"] == pytest.approx([-np.log(0.5), 0.0], abs=1e-6)
     # Below -1/2 lies 0.2, and up to it 0.7: (0.2**2 + 0.3**2) of half a unit, in steps.
