@@ -58,6 +58,15 @@ class Video:
     shape: tuple[int, int, int, int]
     """Frames, height, width, 3."""
 
+    is_reduced: bool = False
+    """Whether that is smaller than the frames were recorded, which are then reduced to it."""
+
+    def open(self, *, threads: int = 1) -> VideoReader:
+        """Open it at its first frame; see `VideoReader`."""
+        frames, height, width, _ = self.shape
+        size = (height, width) if self.is_reduced else None
+        return VideoReader(self.source, frames=frames, threads=threads, size=size)
+
     @property
     def file_bytes(self) -> int:
         """What its decoded frames take on disk."""
@@ -297,7 +306,7 @@ def _decode_into(video: Video, handle: int) -> None:
     memory = mmap.mmap(handle, video.file_bytes)  # closed with the last array that looks into it
     memory[: len(video.header)] = video.header
     pixels: Pixels = np.ndarray(video.shape, np.uint8, memory, len(video.header))
-    with VideoReader(video.source, frames=video.shape[0]) as reader:
+    with video.open() as reader:
         reader.read_into(range(video.shape[0]), pixels)
     memory.flush()
 

@@ -25,7 +25,6 @@ from data.errors import ConfigError
 from data.frame_cache import MOST_OPEN, FrameCache, Video
 from data.frames_config import GIB, FramesConfig
 from data.lerobot_format import video_path
-from data.video_reader import VideoReader
 from data.videos import decode_video
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from data.trainset import Trainset
+    from data.trainset import TrainEpisode, Trainset
+    from data.video_reader import VideoReader
 
     Pixels = NDArray[np.uint8]
     Index = NDArray[np.int64]
@@ -97,6 +97,7 @@ class TrainsetFrames(Mapping[str, Images]):
         root: Path,
         config: FramesConfig | None = None,
         *,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Read a training set through the cache in the folder ``root``.
@@ -105,9 +106,11 @@ class TrainsetFrames(Mapping[str, Images]):
             trainset: Whose images.
             root: Folder of the cache, which is made when needed. An array in it holds the whole
                 episode, also where a training set takes only its first frames. A file is named by
-                the uid, the first 8 digits of the content hash, and the camera, so it can never
-                stand for another episode.
+                the uid, the first 8 digits of the content hash, the camera, and the size where
+                frames are reduced, so it can never stand for another episode or size.
             config: How much is kept, and where; the defaults if None.
+            sizes: Camera to the height and width to which its frames are reduced when they are
+                decoded; cameras that are not named stay as recorded.
             progress: Called with the number of episodes decoded, and of all, where all of them
                 are before the first frame is read.
 
@@ -117,13 +120,16 @@ class TrainsetFrames(Mapping[str, Images]):
         self.config = config or FramesConfig()
         self.length = len(trainset)
         self.starts = np.array([0, *(e.stop for e in trainset.episodes)], dtype=np.int64)
-        self._sizes = dict(trainset.layout.cameras)
+        recorded = trainset.layout.cameras
+        self._sizes = {camera: (sizes or {}).get(camera, recorded[camera]) for camera in recorded}
+        reduced = {camera for camera, size in self._sizes.items() if size != recorded[camera]}
         self._videos = [
             {
                 camera: Video(
-                    name=f"{episode.info.uid}.{episode.content_hash[:8]}.{camera}.npy",
+                    name=_file_name(episode, camera, size if camera in reduced else None),
                     source=trainset.root / video_path(camera, number),
                     shape=(episode.info.frames, *size, 3),
+                    is_reduced=camera in reduced,
                 )
                 for camera, size in self._sizes.items()
             }
@@ -285,7 +291,7 @@ class TrainsetFrames(Mapping[str, Images]):
                 if is_kept:
                     rows[:] = self._cache.frames(video)[: len(rows)]
                 else:
-                    with VideoReader(video.source, frames=video.shape[0]) as reader:
+                    with video.open() as reader:
                         reader.read_into(range(len(rows)), rows)
 
         self._each_episode(load)
@@ -358,11 +364,17 @@ class _ForwardReader:
         at = self._video
         if at is None or episode != self._episode or at.position > wanted[0]:
             self.close()
-            at = VideoReader(video.source, frames=video.shape[0], threads=self._threads)
+            at = video.open(threads=self._threads)
             self._video, self._episode = at, episode
         pixels = np.empty((len(wanted), *video.shape[1:]), dtype=np.uint8)
         at.read_into(wanted.tolist(), pixels)
         return pixels[place]
+
+
+def _file_name(episode: TrainEpisode, camera: str, reduced_to: tuple[int, int] | None) -> str:
+    # Neither a uid nor a hash has a dot, so what a camera is called can never pass for a size.
+    size = "" if reduced_to is None else f"-{reduced_to[0]}x{reduced_to[1]}"
+    return f"{episode.info.uid}.{episode.content_hash[:8]}{size}.{camera}.npy"
 
 
 def _gib(size: int) -> str:

@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 class VideoReader:
     """A video that is open at one of its frames. Close it, or use it in a ``with``."""
 
-    def __init__(self, path: Path, *, frames: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        frames: int,
+        threads: int = 1,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         """Open the file at its first frame.
 
         Args:
             path: The video.
             frames: How many frames it must have.
             threads: Threads that decode it.
+            size: Height and width to which frames are reduced, by averaging over the area of each
+                pixel, while their colours are made; None for as recorded.
 
         Raises:
             EpisodeError: If the file is missing or damaged.
@@ -37,6 +46,7 @@ class VideoReader:
         self.position = 0
         """The next frame to decode."""
         self._frames = frames
+        self._size = size
         self._convert = VideoReformatter()  # one for all frames: it keeps its tables
         try:
             self._container = av.open(str(path))
@@ -79,9 +89,18 @@ class VideoReader:
                 self.position += 1
                 if self.position > row:
                     break
-            pixels[place] = self._convert.reformat(frame, format="rgb24").to_ndarray()
+            pixels[place] = self._in_colour(frame).to_ndarray()
         if self.position == self._frames:
             self._require_end()
+
+    def _in_colour(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self._size is None:
+            return self._convert.reformat(frame, format="rgb24")
+        height, width = self._size
+        # Planes, as swscale writes packed colours at half of the width that is left.
+        return self._convert.reformat(
+            frame, width=width, height=height, format="gbrp", interpolation="AREA"
+        )
 
     def _next(self) -> av.VideoFrame:
         try:

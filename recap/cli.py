@@ -214,12 +214,21 @@ def _stage(name: str) -> _Run:
         config: RecapConfig,
         project: Project,
         progress: ProgressFactory,
-        say: _Say,  # noqa: ARG001 - a single stage has nothing to say on the way
+        say: _Say,
     ) -> Answer:
         done = perform(name, config, project, iteration=config.iteration, progress=progress)
+        if name == "train-value":
+            _remember_value(config, project, say)
         return Answer(text=done.in_words(), content=done.as_json())
 
     return run
+
+
+def _remember_value(config: RecapConfig, project: Project, say: _Say) -> None:
+    """Make how a value model was just trained what holds for the project from now on."""
+    settings = plain_settings(config)["value"]
+    for change in project.remember("value", settings, defaults=settings):
+        say(f"The project remembers: {change}.")
 
 
 def _session(config: RecapConfig) -> _Run:

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
+from data.errors import ConfigError
 from recap.config import RecapConfig
 from recap.manifest import Manifest, StageEntry
 from recap.progress import ProgressFactory, watched
-from recap.project import Project
+from recap.project import Project, different_settings
 from recap.settings import plain_settings
 from recap.stages.label import PEOPLE
+from value_models.config import WITHOUT_EFFECT
 
 
 class StageReport(Protocol):
@@ -144,9 +147,11 @@ def perform(
     """
     manifest = Manifest(project.manifest(iteration))
     entry = manifest.entry(stage)
-    if entry is not None and _is_complete(stage, entry, manifest, config, project):
-        return _performed(stage, iteration, entry.report, was_complete=True)
     plain = plain_settings(config)
+    if entry is not None and _is_complete(stage, entry, manifest, config, project):
+        if stage == "train-value" and iteration is not None:
+            _require_same_value(entry, plain, made=project.value(iteration))
+        return _performed(stage, iteration, entry.report, was_complete=True)
     settings = {name: plain[name] for name in STAGES[stage].sections}
     with manifest.running(stage, settings=settings, seed=config.seed) as run:
         module = cast("_StageModule", import_module(STAGES[stage].module))
@@ -156,6 +161,24 @@ def perform(
         said = _as_plain(report)
         run.complete(inputs=report.inputs, outputs=report.outputs, report=said)
     return _performed(stage, iteration, said, was_complete=False)
+
+
+def _require_same_value(entry: StageEntry, plain: Mapping[str, Any], *, made: Path) -> None:
+    """Refuse to leave a value model as it is where somebody asks for another.
+
+    Raises:
+        ConfigError: If it was trained with other settings.
+    """
+    kept = {n: v for n, v in entry.settings["value"].items() if n not in WITHOUT_EFFECT}
+    # A setting that came later was not there to be chosen.
+    asked = {name: plain["value"][name] for name in kept if name in plain["value"]}
+    different = different_settings(kept, asked, group="value")
+    if different:
+        message = (
+            f"{made} was trained with other settings: {'; '.join(different)}. Delete the folder to "
+            f"train it again with the new ones, or go back to the old ones."
+        )
+        raise ConfigError(message)
 
 
 def _is_complete(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,14 @@ MAY_CHANGE: Final = frozenset(
     {
         *("project", "iteration", "iterations", "workers", "wandb"),
         *("skip_unjudged", "include_interrupted", "label", "form", "inspect", "frames"),
-        *("advantage.accept_unusable", "value.threads", "value.device", "value.save_every"),
+        *("advantage.accept_unusable", "value"),
         *("robot", "teleop", "session", "remote", "safety", "alignment", "controls", "execution"),
     }
 )
 """Settings that may differ when a project is opened again: none of them changes a result that is
 already there. How verdicts become outcomes is one of them, as a changed verdict is: a training set
-is named by the outcomes in it, and whatever is made from it by that name."""
+is named by the outcomes in it, and whatever is made from it by that name. A value model that is
+there and was trained in another way is refused by its stage."""
 
 BASE_HALVES: Final = ("value", "policy")
 """The folders of a base."""
@@ -107,11 +109,7 @@ class Project:
             frozen = self._frozen()
             before = _flatten(defaults) | _flatten(frozen.get(group) or {})
             now = _flatten(settings)
-            different = [
-                f"{group}.{name} was {before.get(name)!r}, is {now.get(name)!r}"
-                for name in sorted(before.keys() | now.keys())
-                if before.get(name) != now.get(name)
-            ]
+            different = different_settings(before, now, group=group)
             if different:
                 self._freeze({**frozen, group: dict(settings)})
         return different
@@ -128,13 +126,11 @@ class Project:
     def _require_same(self, settings: Mapping[str, Any]) -> None:
         frozen = self._frozen()
         before, now = _flatten(frozen), _flatten(settings)
-        different = [
-            f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-            # A setting that came later is not in an older project, which ran without it.
-            for name in sorted(before)
-            if MAY_CHANGE.isdisjoint((name, name.split(".")[0]))
-            and before.get(name) != now.get(name)
-        ]
+        # A setting that came later is not in an older project, which ran without it.
+        fixed = [name for name in before if MAY_CHANGE.isdisjoint((name, name.split(".")[0]))]
+        different = different_settings(
+            {name: before[name] for name in fixed}, {name: now.get(name) for name in fixed}
+        )
         if different:
             shown = "; ".join(different[:_MOST_DIFFERENCES_SHOWN])
             rest = len(different) - _MOST_DIFFERENCES_SHOWN
@@ -335,6 +331,24 @@ def _busy(folder: Path, noted: Sequence[int]) -> ProjectError:
             f"Processes {names} are at work in {folder}. Wait for them to end, or stop them."
         )
     return ProjectError(f"Process {names} is at work in {folder}. Wait for it to end, or stop it.")
+
+
+def different_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, group: str = ""
+) -> list[str]:
+    """Say of every setting that differs what it was and what it is; groups may be nested."""
+    old, new = _flatten(before), _flatten(now)
+    return [
+        f"{group}.{name}".removeprefix(".")
+        + f" was {_as_typed(old.get(name))}, is {_as_typed(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _as_typed(value: object) -> str:
+    """Write a value as one would type it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

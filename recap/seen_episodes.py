@@ -23,7 +23,7 @@ from recap.project import Project
 from recap.report.value_picking import Pickable
 from recap.report.value_view import NEGATIVE, POSITIVE, UNMARKED, EpisodeView
 from recap.trainsets import recorded_layout
-from recap.values import backbone_of, with_features
+from recap.values import as_seen, backbone_of, with_features
 from value_models.checkpoint import METRICS_FILE, load_checkpoint
 from value_models.distributions import predict_distributions
 from value_models.frames import Observations
@@ -144,7 +144,7 @@ class SeenEpisodes:
 
     def _observe(self, info: EpisodeInfo, images: Mapping[str, NDArray[np.uint8]]) -> Observations:
         seen = Observations(
-            images=images,
+            images=as_seen(self._model.spec.config, images),
             state=column_of(self.store.frames(info.uid), STATE_KEY).copy(),
             task_index=np.zeros(info.frames, dtype=np.int64),
             tasks=(info.task,),

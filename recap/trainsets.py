@@ -204,6 +204,7 @@ def observe(
     progress: ProgressFactory,
     *,
     frames: FramesConfig | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
     at_once: bool = False,
 ) -> Observations:
     """Read what was seen, felt and asked for in every frame of a training set.
@@ -213,6 +214,8 @@ def observe(
         trainset: The training set.
         progress: Shows how far the decoding has come.
         frames: How much is kept decoded, and where; the defaults if None.
+        sizes: Camera to the height and width to which its images are reduced when they are
+            decoded; None for as recorded.
         at_once: Whether all images are needed at once, in any order. Otherwise nothing is decoded
             before it is looked at.
 
@@ -226,7 +229,7 @@ def observe(
             bars.append(progress("frames"))
         bars[0].update(done, episodes)
 
-    images = TrainsetFrames(trainset, project.frame_cache, frames, progress=note)
+    images = TrainsetFrames(trainset, project.frame_cache, frames, sizes=sizes, progress=note)
     if at_once:
         images.bring_to_hand()
     return Observations(

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import CheckpointError, ConfigError, FingerprintError
+from data.reduction import reduce_images
 from recap.policies.backbone import PolicyBackbone
 from recap.trainsets import observe
 from value_models.config import EncoderKind, ValueModelConfig
 from value_models.features import FeatureCache, as_halves
 from value_models.prediction import limited_threads
+from value_models.seen_size import seen_size, seen_sizes
 from value_models.spec import FeatureSource, ValueSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from data.frames_config import FramesConfig
@@ -92,6 +96,7 @@ def observe_with(
     trainset: Trainset,
     progress: ProgressFactory,
     *,
+    model: ValueModelConfig | None = None,
     frames: FramesConfig | None = None,
     threads: int = 1,
 ) -> Observations:
@@ -104,13 +109,15 @@ def observe_with(
         project: Whose frames and features are kept where.
         trainset: The training set.
         progress: Shows how far the work has come.
+        model: What the value model is, which says how large it sees images; None for as recorded.
         frames: How much is kept decoded; the defaults if None.
         threads: Threads torch may use on the CPU.
 
     Raises:
         CheckpointError: If the policy was made for another robot.
     """
-    observations = observe(project, trainset, progress, frames=frames)
+    sizes = None if model is None else seen_sizes(model, trainset.layout.cameras)
+    observations = observe(project, trainset, progress, frames=frames, sizes=sizes)
     if backbone is None:
         return observations
     with limited_threads(threads):
@@ -139,7 +146,29 @@ def observe_for(
         FingerprintError: If that policy is another one by now.
     """
     backbone = backbone_of(spec)
-    return observe_with(backbone, project, trainset, progress, frames=frames, threads=threads)
+    return observe_with(
+        backbone,
+        project,
+        trainset,
+        progress,
+        model=spec.config,
+        frames=frames,
+        threads=threads,
+    )
+
+
+def as_seen(
+    config: ValueModelConfig, images: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.uint8]]:
+    """Reduce camera name to ``(T, H, W, 3)`` images in memory to the size a value model sees.
+
+    Frames that are decoded for it are reduced in the YUV of the video, where no colour is rounded
+    before it is averaged: they differ by about 1 of 255.
+    """
+    return {
+        camera: reduce_images(pixels, seen_size(config, pixels.shape[1], pixels.shape[2]))
+        for camera, pixels in images.items()
+    }
 
 
 def with_features(backbone: PolicyBackbone | None, observations: Observations) -> Observations:

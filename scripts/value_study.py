@@ -42,6 +42,7 @@ HELD_OUT: Final = 0.3
 
 RESAMPLES: Final = 2000
 Floats = NDArray[np.float64]
+PerEpisode = dict[str, list[float | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,9 @@ class Laboratory:
     def _train(self, way: Way, settings: ValueTrainingConfig) -> dict[str, Any]:
         base = self.project.starting_point(self.config.base)
         backbone = backbone_to_read(settings.model, beginning=base / "policy")
-        observations = observe_with(backbone, self.project, self.trainset, silent)
+        observations = observe_with(
+            backbone, self.project, self.trainset, silent, model=settings.model
+        )
         attempts = _attempts(self.config, self.trainset, observations, scaling=way.scaling)
         frames = attempts.frames
         initial = base / "value" if way.is_from_base else None
@@ -210,7 +213,7 @@ def _per_episode(
     held_out: NDArray[np.int64],
     *,
     horizon: int,
-) -> dict[str, list[float]]:
+) -> PerEpisode:
     """Say of every held-out attempt how far the model was off, and how its steps were valued.
 
     Scores are means over the attempt's frames: the squared error in steps, the logarithmic score
@@ -234,7 +237,7 @@ def _per_episode(
         "crps_steps": (past**2).sum(axis=1) / (support.bins - 1) * steps,
     }
     episode = frames.episode_index[held_out]
-    found: dict[str, list[float]] = {name: [] for name in (*scores, "is_success", "advantage")}
+    found: PerEpisode = {name: [] for name in (*scores, "is_success", "advantage")}
     for number in np.unique(episode):
         rows = episode == number
         whole = frames.episode_index == number
@@ -245,7 +248,7 @@ def _per_episode(
             attempts.rewards[whole], said.values[rows].astype(np.float64), horizon=horizon
         )
         is_autonomous = attempts.is_autonomous[whole][0]
-        found["advantage"].append(float(advantages.mean()) if is_autonomous else float("nan"))
+        found["advantage"].append(float(advantages.mean()) if is_autonomous else None)
     return found
 
 
@@ -279,12 +282,8 @@ def render(
         "|---|---|---|---|---|---|---|",
         *(_measured_row(name, found) for name, found in runs.items()),
     ]
-    lines = [
-        f"{len(seeds)} seeds, {steps} steps, {HELD_OUT:.0%} of {episodes} attempts held out; "
-        f"means over the seeds.",
-        "",
-        *measured,
-    ]
+    about = f"{len(seeds)} seeds, {steps} steps, {HELD_OUT:.0%} of {episodes} attempts held out; "
+    lines = [f"{about}means over the seeds.", "", *measured]
     reference = runs.get(AS_IN_THE_DEMO.name)
     if reference:
         lines += [
@@ -326,11 +325,8 @@ def _baseline_row(name: str, found: Sequence[Mapping[str, Any]]) -> str:
 
 def _difference_rows(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """Compare ways on the same scale of returns, attempt by attempt."""
-    rows = [
-        "| minus another way, paired over attempts | log score | CRPS, steps | squared error |"
-        " AUC of an attempt's mean advantage |",
-        "|---|---|---|---|---|",
-    ]
+    about = "| minus another way, paired over attempts | log score | CRPS, steps | squared error |"
+    rows = [f"{about} AUC of an attempt's mean advantage |", "|---|---|---|---|---|"]
     for name, found in runs.items():
         against = FIRST_WAY if name.startswith("projection") else AS_IN_THE_DEMO.name
         if name == against or against not in runs:
@@ -366,8 +362,11 @@ def _paired(
     rng = np.random.default_rng(0)
     points, samples = [], np.zeros(RESAMPLES)
     for ours, theirs in zip(one, other, strict=True):
-        mine = {name: np.array(column) for name, column in ours["episodes"].items()}
-        yours = {name: np.array(column) for name, column in theirs["episodes"].items()}
+        # Who was corrected has no advantage of their own: None, and then NaN.
+        mine, yours = (
+            {name: np.array(column, dtype=np.float64) for name, column in run["episodes"].items()}
+            for run in (ours, theirs)
+        )
         count = len(mine["is_success"])
         points.append(figure(mine) - figure(yours))
         for draw in range(RESAMPLES):

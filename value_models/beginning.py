@@ -17,6 +17,7 @@ from value_models.ensemble import members_of
 from value_models.frames import JudgedFrames, require_fitting
 from value_models.model import DistributionalValueModel
 from value_models.policy_features import PolicyFeaturesEncoder
+from value_models.seen_size import seen_sizes
 from value_models.spec import ValueSpec
 from value_models.words import WordTable
 
@@ -70,10 +71,23 @@ def beginning(
         state_names=observations.state_names,
         features=observations.source,
     )
+    _require_reduced(spec)
     model = DistributionalValueModel(spec)
     if isinstance(model.encoder, PolicyFeaturesEncoder) and observations.features is not None:
         model.encoder.freeze_statistics(observations.features[train])
     return model
+
+
+def _require_reduced(spec: ValueSpec) -> None:
+    """Refuse frames larger than the model is to see: it would be shown smaller ones later."""
+    seen = seen_sizes(spec.config, spec.cameras)
+    if seen != spec.cameras:
+        message = (
+            f"the frames have cameras {dict(spec.cameras)} (height, width), and with "
+            f"value.model.image_size={spec.config.image_size} they must come as {seen}. Reduce "
+            f"them, or let the model see them as recorded: value.model.image_size=0."
+        )
+        raise ConfigError(message)
 
 
 def _member_of(initial: Path, member: int, *, members: int) -> DistributionalValueModel:

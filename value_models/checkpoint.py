@@ -26,6 +26,9 @@ METRICS_FILE: Final = "metrics.json"
 KIND: Final = "recap value model, format 2"
 
 
+_ANEW: Final = "Copy the whole folder again, or delete it and run `recap train-value` again."
+
+
 def save_checkpoint(
     model: DistributionalValueModel,
     folder: Path,
@@ -100,7 +103,7 @@ def _read_spec(folder: Path) -> tuple[ValueSpec, int]:
             reason = " (it is not JSON)"
         message = (
             f"{path} does not describe a value model of this version{reason}. "
-            f"Restore the folder from a copy, or train again with `recap train-value`."
+            f"Restore the folder from a copy, or delete it and run `recap train-value` again."
         )
         raise CheckpointError(message) from error
 
@@ -112,7 +115,8 @@ def _spec_from_json(content: dict[str, Any]) -> ValueSpec:
         raise ValueError(message)
     features = content["features"]
     return ValueSpec(
-        config=_settings_from_json(ValueModelConfig, content["config"]),
+        # Before images were reduced, they were seen as recorded.
+        config=_settings_from_json(ValueModelConfig, {"image_size": 0, **content["config"]}),
         tasks=tuple(content["tasks"]),
         vocabulary=tuple(content["vocabulary"]),
         cameras={name: (height, width) for name, (height, width) in content["cameras"].items()},
@@ -154,19 +158,20 @@ def _settings_from_json[Settings](kind: type[Settings], content: Mapping[str, An
 def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        message = (
-            f"{folder} holds no weights: {WEIGHTS_FILE} is missing. Copy the whole folder again, "
-            f"or train again with `recap train-value`."
-        )
+        message = f"{folder} holds no weights: {WEIGHTS_FILE} is missing. {_ANEW}"
         raise CheckpointError(message)
     try:
         weights = load_file(path)
     except SafetensorError as error:
-        message = (
-            f"{path} is damaged ({error}). Copy the whole folder again, or train again with "
-            f"`recap train-value`."
-        )
+        message = f"{path} is damaged ({error}). {_ANEW}"
         raise CheckpointError(message) from error
+    broken = sorted(n for n, t in weights.items() if t.is_floating_point() and _is_broken(t))
+    if broken:
+        message = (
+            f"{path} is damaged: {len(broken)} tensor(s) hold what is no number, first "
+            f"{broken[0]!r}. {_ANEW}"
+        )
+        raise CheckpointError(message)
     wrong = sorted(expected.keys() ^ weights.keys()) + sorted(
         name
         for name in expected.keys() & weights.keys()
@@ -180,3 +185,8 @@ def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Ten
         )
         raise CheckpointError(message)
     return weights
+
+
+def _is_broken(tensor: Tensor) -> bool:
+    """Say whether a tensor holds NaN. Infinity is a number: what never varies is divided by it."""
+    return bool(tensor.isnan().any())

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from data.errors import ConfigError
 from value_models.policy_features_config import PolicyFeaturesConfig
 from value_models.vlm.config import CoTrainingConfig, VlmConfig
+
+WITHOUT_EFFECT: Final = frozenset({"accumulate", "device", "save_every", "threads"})
+"""Settings that do not decide the result, but for the last digits; a training that was stopped may
+go on with others."""
 
 
 class Projection(StrEnum):
@@ -57,6 +62,10 @@ class ValueModelConfig:
     """What sees, reads and feels: a network for the CPU (small), the frozen backbone of a policy
     (policy), or a vision-language model (vlm)."""
 
+    image_size: int = 96
+    """Small encoder: longest side, in pixels, to which larger images are reduced when they are
+    decoded; 0 for as recorded."""
+
     channels: int = 32
     """Small encoder: feature maps of its finest layer."""
 
@@ -85,6 +94,11 @@ class ValueModelConfig:
         for name in ("channels", "keypoints", "text_width", "unknown_words", "hidden_size"):
             value = getattr(self, name)
             _require(value >= 1, f"value.model.{name} must be at least 1, got {value}.")
+        _require(
+            self.image_size >= 0 and self.image_size % 4 == 0,
+            f"value.model.image_size must be a multiple of 4 pixels, the encoder's patch, or 0 for "
+            f"images as recorded, got {self.image_size}.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -67,6 +67,22 @@ class Observations:
         images = self.images
         return images if isinstance(images, TrainsetFrames) and not images.fits else None
 
+    def in_memory(self, index: NDArray[np.int64]) -> Observations:
+        """Copy some frames, in rising order, into memory."""
+        images = self.images
+        if isinstance(images, TrainsetFrames):
+            with closing(images.in_order([index])) as read:
+                copied: Mapping[str, Pixels] = next(read)
+        else:
+            copied = {name: pixels[index] for name, pixels in images.items()}
+        return replace(
+            self,
+            images=copied,
+            state=self.state[index],
+            task_index=self.task_index[index],
+            features=None if self.features is None else self.features[index],
+        )
+
     def camera_sizes(self) -> dict[str, tuple[int, int]]:
         """Give the height and width of every camera's images, cameras in sorted order."""
         return {
@@ -115,6 +131,17 @@ class JudgedFrames:
         if missing:
             message = f"no normaliser for task(s) {missing}."
             raise ValueError(message)
+
+    def in_memory(self, index: NDArray[np.int64]) -> JudgedFrames:
+        """Copy some frames, in rising order, into memory."""
+        return replace(
+            self,
+            observations=self.observations.in_memory(index),
+            returns=self.returns[index],
+            episode_index=self.episode_index[index],
+            is_success=self.is_success[index],
+            group_index=None if self.group_index is None else self.group_index[index],
+        )
 
     def _require_whole_groups(self) -> None:
         if self.group_index is None:
@@ -213,9 +240,12 @@ def require_fitting(spec: ValueSpec, observations: Observations) -> None:
     """
     cameras = observations.camera_sizes()
     if cameras != dict(spec.cameras):
+        most = spec.config.image_size
+        is_reduced = any(max(size) == most for size in cameras.values())
         message = (
             f"the value model was made for cameras {dict(spec.cameras)} (height, width), and the "
-            f"episodes have {cameras}. Use a value model of this robot, or train one from nothing."
+            f"episodes have {cameras}{f', reduced to {most} pixels' if is_reduced else ''}. Use a "
+            f"value model of this robot, or train one from nothing."
         )
         raise CheckpointError(message)
     joints = observations.state.shape[1]

@@ -16,7 +16,7 @@ from data.errors import ConfigError
 from data.files import content_hash
 from value_models.baselines import baseline_predictions
 from value_models.beginning import beginning
-from value_models.config import ValueTrainingConfig
+from value_models.config import WITHOUT_EFFECT, ValueTrainingConfig
 from value_models.ensemble import join
 from value_models.frames import JudgedFrames
 from value_models.held_out import hold_out_episodes
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 TrainingProgress = Callable[[int, int, Mapping[str, float]], None]
 """Called with steps done, steps in all, and what was measured."""
-
-WITHOUT_EFFECT: Final = frozenset({"accumulate", "device", "save_every", "threads"})
-"""Settings that do not decide the result, but for the last digits; a training that was stopped may
-go on with others."""
 
 Index = NDArray[np.int64]
 _NOTHING: Final = np.empty(0, dtype=np.float32)

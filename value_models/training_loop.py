@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +46,18 @@ LoopProgress = Callable[[int, Mapping[str, float]], None]
 STEPS_BETWEEN_REPORTS: Final = 20
 FRAMES_PER_MEASUREMENT: Final = 1024
 """Held-out frames, evenly spaced, that a measurement while training looks at."""
+
+
+MOST_WATCHED_BYTES: Final = 2**30
+"""What those frames may take in memory; where it is more, they are decoded for every measurement.
+"""
+
+
+class _Watched(NamedTuple):
+    """What is measured while training."""
+
+    frames: JudgedFrames
+    rows: Index
 
 
 class TrainingLoop:
@@ -118,7 +130,26 @@ class TrainingLoop:
         if workspace is not None and (state := workspace.latest()) is not None:
             self._take_up(state)
         self.hardware.same_as_main([*learned_tensors(self.model).values()])
-        watched = held_out[:: max(1, len(held_out) // FRAMES_PER_MEASUREMENT)]
+        watched = self._watched(held_out[:: max(1, len(held_out) // FRAMES_PER_MEASUREMENT)])
+        try:
+            self._take_steps(watched, workspace, progress)
+        finally:
+            self.order.close()
+        put_in(self.model, self.best)
+        return self.course
+
+    def _watched(self, index: Index) -> _Watched:
+        """Have the frames that are measured again and again at hand, where not all frames are."""
+        windows = self.frames.observations.windows()
+        if windows is not None and self.hardware.is_main and self.model.encoder.reads_images:
+            frame_bytes = windows.total_bytes / windows.length
+            if len(index) * frame_bytes <= MOST_WATCHED_BYTES:
+                return _Watched(self.frames.in_memory(index), np.arange(len(index)))
+        return _Watched(self.frames, index)
+
+    def _take_steps(
+        self, watched: _Watched, workspace: Workspace | None, progress: LoopProgress | None
+    ) -> None:
         course = self.course
         with batch_dropout(self.model.head, share=self.config.dropout) as self._dropouts:
             self._restart_clock()
@@ -129,8 +160,6 @@ class TrainingLoop:
                     self._note(watched, progress)
                 if workspace is not None and self._is_saved():
                     self._save(workspace)
-        put_in(self.model, self.best)
-        return course
 
     def _is_over(self) -> bool:
         return self.course.is_over(steps=self.config.steps, patience=self.config.patience)
@@ -181,7 +210,7 @@ class TrainingLoop:
         self.hardware.accelerator.backward(loss)
         return loss.detach()
 
-    def _note(self, watched: Index, progress: LoopProgress | None) -> None:
+    def _note(self, watched: _Watched, progress: LoopProgress | None) -> None:
         """Enter into the learning curve how the last steps went, and measure when it is time."""
         course = self.course
         self._settle()
@@ -207,12 +236,12 @@ class TrainingLoop:
                 )
                 raise ConfigError(message)
 
-    def _measure(self, watched: Index) -> float:
+    def _measure(self, watched: _Watched) -> float:
         """Measure the held-out loss, and keep the weights if it is the lowest so far."""
         loss = math.nan
         with nullcontext() if self.average is None else self.average.in_place(self.model):
             if self.hardware.is_main:
-                loss = float(predict_judged(self.model, self.frames, watched).cross_entropy.mean())
+                loss = float(predict_judged(self.model, *watched).cross_entropy.mean())
             # All processes must agree on what is best, and when to stop.
             loss = self.hardware.told_by_main(loss)
             if self.course.measured(loss):

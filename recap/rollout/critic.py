@@ -8,7 +8,7 @@ import numpy as np
 
 from data.schema import Layout
 from envs.world import Observation
-from recap.values import backbone_of, with_features
+from recap.values import as_seen, backbone_of, with_features
 from value_models.belonging import unknown_tasks
 from value_models.checkpoint import load_checkpoint
 from value_models.frames import Observations
@@ -60,11 +60,12 @@ class Critic:
         places = [seen.get(place, somebody) for place in range(self._batch_size)]
         tasks = sorted({observation.task for observation in places})
         self._warn_of_unknown(tasks)
+        images = {
+            camera: np.stack([observation.images[camera] for observation in places])
+            for camera in somebody.images
+        }
         observations = Observations(
-            images={
-                camera: np.stack([observation.images[camera] for observation in places])
-                for camera in somebody.images
-            },
+            images=as_seen(self._model.spec.config, images),
             state=np.stack([observation.state for observation in places]),
             task_index=np.array([tasks.index(observation.task) for observation in places]),
             tasks=tasks,

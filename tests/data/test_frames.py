@@ -91,15 +91,13 @@ def test_batches_in_order_are_those_of_the_videos(
 
 def test_what_is_read_in_order_is_decoded_once_and_not_kept(trainset, tmp_path, monkeypatch):
     opened = []
-    from data import frames as frames_module
-
-    real = frames_module.VideoReader
+    real = frame_cache_module.VideoReader
 
     def counted(path, **options):
         opened.append(path.name)
         return real(path, **options)
 
-    monkeypatch.setattr(frames_module, "VideoReader", counted)
+    monkeypatch.setattr(frame_cache_module, "VideoReader", counted)
     frames = TrainsetFrames(trainset, tmp_path / "cache")
     for _ in frames.in_order(np.array_split(np.arange(16), 5)):
         pass

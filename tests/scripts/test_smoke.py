@@ -62,6 +62,9 @@ def test_the_benchmark_of_the_value_models_data_ends_with_a_line_for_machines(tm
     content = json.loads(done.stdout.splitlines()[-1])
     assert content["training_over_naive"] > 2.0
     assert 0.0 < content["annotation_over_decode"] < 1.5
+    assert content["annotation_over_full_decode"] > content["annotation_over_decode"]
+    assert content["training_over_naive_64"] > 1.0
+    assert 0.0 < content["annotation_over_decode_64"] < 1.5
     assert content["windowed_over_cached"] > 0.0
     assert content["windowed_cache_mb"] < 0.5 * content["cache_mb"]
     assert list(tmp_path.iterdir()) == []
@@ -88,6 +91,7 @@ def test_the_pictures_of_the_form_are_taken(tmp_path):
     sizes = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
     assert {"label-desktop", "label-phone", "label-dashboard", "label-light"} <= set(sizes)
     assert all(5_000 < size < 150_000 for size in sizes.values())
+
 
 def test_the_benchmark_of_the_vision_language_encoder_ends_with_a_line_for_machines():
     done = run("bench_value_vlm.py", "--quick")

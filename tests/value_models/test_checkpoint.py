@@ -84,7 +84,7 @@ def test_a_checkpoint_without_weights_is_named(folder):
         load_checkpoint(folder)
     assert str(caught.value) == (
         f"{folder} holds no weights: model.safetensors is missing. Copy the whole folder again, "
-        f"or train again with `recap train-value`."
+        f"or delete it and run `recap train-value` again."
     )
 
 
