@@ -340,14 +340,17 @@ def different_settings(
     old, new = _flatten(before), _flatten(now)
     return [
         f"{group}.{name}".removeprefix(".")
-        + f" was {_as_typed(old.get(name))}, is {_as_typed(new.get(name))}"
+        + f" was {_as_typed(old, name)}, is {_as_typed(new, name)}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
 
 
-def _as_typed(value: object) -> str:
+def _as_typed(settings: Mapping[str, Any], name: str) -> str:
     """Write a value as one would type it."""
+    if name not in settings:
+        return "not set"
+    value = settings[name]
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 

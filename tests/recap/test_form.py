@@ -85,7 +85,7 @@ def test_what_people_saw_is_what_is_trained_on(project, served, capsys):
     assert main(["label", "--project=run", *said]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[:3] == [
-        "The project remembers: label.criteria.let_go was None, is 'Let go?'.",
+        "The project remembers: label.criteria.let_go was not set, is 'Let go?'.",
         "The project remembers: label.raters_needed was 1, is 2.",
         "The project remembers: label.rule was 'latest', is 'majority'.",
     ]
