@@ -25,7 +25,7 @@ import numpy as np
 
 from data.errors import ConfigError, ProjectError
 from data.files import locked
-from data.frames_config import GIB
+from data.frames_config import in_words
 from data.video_reader import VideoReader
 
 if TYPE_CHECKING:
@@ -166,8 +166,9 @@ class FrameCache:
     def _decode(self, video: Video) -> None:
         if video.file_bytes > self.most_bytes:
             message = (
-                f"{video.source} takes {_gib(video.file_bytes)} decoded, and the cache of decoded "
-                f"frames may hold {_gib(self.most_bytes)}. Give it more with --frames.cache_gib=..."
+                f"{video.source} takes {in_words(video.file_bytes)} decoded, and the cache of "
+                f"decoded frames may hold {in_words(self.most_bytes)}. Give it more with "
+                f"--frames.cache_gib=..."
             )
             raise ConfigError(message)
         self._close_idle()  # another process may need their room to finish what we wait for
@@ -238,15 +239,15 @@ class FrameCache:
 
     def _in_use(self, size: int) -> ConfigError:
         return ConfigError(
-            f"The cache of decoded frames {self.root} may hold {_gib(self.most_bytes)}, and all of "
-            f"it is in use: there is no room for {_gib(size)} more. Give it more with "
+            f"The cache of decoded frames {self.root} may hold {in_words(self.most_bytes)}, and "
+            f"all of it is in use: there is no room for {in_words(size)} more. Give it more with "
             f"--frames.cache_gib=..., or wait until other commands have ended."
         )
 
     def _disk_full(self, size: int) -> ProjectError:
         return ProjectError(
-            f"The disk is full: {_gib(size)} of decoded frames do not fit into {self.root}. Free "
-            f"some space; what is in that folder may be deleted, and costs only time."
+            f"The disk is full: {in_words(size)} of decoded frames do not fit into {self.root}. "
+            f"Free some space; what is in that folder may be deleted, and costs only time."
         )
 
 
@@ -332,7 +333,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f} GiB"

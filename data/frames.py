@@ -23,7 +23,7 @@ from data.ahead import ahead
 from data.episode_windows import EpisodeKeeper
 from data.errors import ConfigError
 from data.frame_cache import MOST_OPEN, FrameCache, Video
-from data.frames_config import GIB, FramesConfig
+from data.frames_config import FramesConfig, enough_gib, in_words
 from data.lerobot_format import video_path
 from data.videos import decode_video
 
@@ -244,9 +244,9 @@ class TrainsetFrames(Mapping[str, Images]):
         """
         if not self.fits:
             message = (
-                f"All frames are needed at once, and decoded they take {_gib(self.total_bytes)}: "
-                f"more than the cache may hold. Give it more with "
-                f"--frames.cache_gib={self.total_bytes / GIB:.0f}"
+                f"All frames are needed at once, and decoded they take "
+                f"{in_words(self.total_bytes)}: more than the cache may hold. Give it more with "
+                f"--frames.cache_gib={enough_gib(self.total_bytes)}"
             )
             raise ConfigError(message)
         with self._guard:
@@ -323,10 +323,10 @@ class TrainsetFrames(Mapping[str, Images]):
         largest = int(self.episode_bytes.max())
         if largest > self.window_bytes:
             message = (
-                f"The largest episode takes {_gib(largest)} decoded, and the cache must hold two: "
-                f"one to learn from, and one to decode meanwhile. It may hold "
-                f"{_gib(self.config.cache_bytes)}. Give it more with "
-                f"--frames.cache_gib={2 * largest / GIB:.2g}"
+                f"The largest episode takes {in_words(largest)} decoded, and the cache must hold "
+                f"two: one to learn from, and one to decode meanwhile. It may hold "
+                f"{in_words(self.config.cache_bytes)}. Give it more with "
+                f"--frames.cache_gib={enough_gib(2 * largest)}"
             )
             raise ConfigError(message)
 
@@ -375,7 +375,3 @@ def _file_name(episode: TrainEpisode, camera: str, reduced_to: tuple[int, int] |
     # Neither a uid nor a hash has a dot, so what a camera is called can never pass for a size.
     size = "" if reduced_to is None else f"-{reduced_to[0]}x{reduced_to[1]}"
     return f"{episode.info.uid}.{episode.content_hash[:8]}{size}.{camera}.npy"
-
-
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f} GiB"

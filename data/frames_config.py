@@ -1,5 +1,6 @@
 """Settings of the decoded frames. Imports nothing heavy, so the command line can show them."""
 
+import math
 from dataclasses import dataclass
 
 from data.errors import ConfigError
@@ -44,3 +45,18 @@ class FramesConfig:
     def memory_bytes(self) -> int:
         """The largest set that is held in memory."""
         return int(self.memory_gib * GIB)
+
+
+def in_words(size: int) -> str:
+    """Say a number of bytes in the unit that shows it: KiB, MiB or GiB."""
+    for unit, bytes_of_unit in (("GiB", GIB), ("MiB", 1024**2)):
+        if size >= 0.1 * bytes_of_unit:
+            return f"{size / bytes_of_unit:.2f} {unit}"
+    return f"{size / 1024:.2f} KiB"
+
+
+def enough_gib(size: int) -> str:
+    """Give the GiB that hold so many bytes, as they are typed: two digits, rounded up."""
+    exact = size / GIB
+    step = 10.0 ** (math.floor(math.log10(exact)) - 1)
+    return f"{math.ceil(exact / step) * step:.2g}"

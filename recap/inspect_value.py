@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from data.errors import CheckpointError, EpisodeError, ProjectError
 from data.files import whole_file
+from data.schema import Outcome
 from recap.config import RecapConfig
 from recap.iterate import Answer
 from recap.progress import ProgressFactory
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 PICTURES_FOLDER: Final = "value_pictures"
 """Beside the value model, never inside: what was trained is an input of later stages."""
+
+NEAR: Final = 0.6
+"""Least likeness, as `difflib` measures it, of a name that may have been meant."""
+
+SUGGESTED: Final = 3
+"""Episodes that are offered where there is none of the name that was typed."""
 
 
 def inspect(
@@ -128,11 +135,20 @@ def _picked(
             raise EpisodeError(_unknown(uid, known, config))
     if settings.uids:
         return [Picked(uid=uid, why="") for uid in settings.uids]
-    if settings.pick is Pick.WORST:
+    pickable, pick = seen.pickable(), settings.pick
+    if pick is Pick.WORST and not seen.is_on_scale():
+        has_failures = any(e.outcome is Outcome.FAILURE for e in pickable)
+        pick = Pick.FAILURES if has_failures else Pick.WORST
+    if pick is not settings.pick:
+        say(
+            "The value model was made for another scale of returns than the settings make, so how "
+            "wrong it is about failures cannot be said: these are the newest of them."
+        )
+    if pick is Pick.WORST:
         say("Looking for the episodes that the value model is most wrong about.")
     picked = pick_episodes(
-        seen.pickable(),
-        settings.pick,
+        pickable,
+        pick,
         count=settings.count,
         rng=np.random.default_rng(config.seed),
         error_of=seen.error_steps,
@@ -157,8 +173,11 @@ def _other(pick: str) -> str:
 
 
 def _unknown(uid: str, known: list[str], config: RecapConfig) -> str:
-    nearest = difflib.get_close_matches(uid, known, n=1)
-    hint = f" Did you mean --episode={nearest[0]}?" if nearest else ""
+    # Where a digit is missing, many are as near: the first of them are offered.
+    likeness = {other: difflib.SequenceMatcher(a=other, b=uid).ratio() for other in known}
+    near = [other for other in sorted(known) if likeness[other] >= NEAR]
+    nearest = sorted(near, key=lambda other: -likeness[other])[:SUGGESTED]
+    hint = f" Did you mean {' or '.join(f'--episode={o}' for o in nearest)}?" if nearest else ""
     return (
         f"There is no episode '{uid}' in {config.project}.{hint} "
         f"`recap label --project={config.project}` lists them, or have one picked: --pick=random"

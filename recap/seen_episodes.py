@@ -90,16 +90,23 @@ class SeenEpisodes:
             for info in self.store.infos()
         ]
 
-    def error_steps(self, uid: str) -> float:
-        """Say how far the value is from the return, on average over an episode, in steps."""
+    def is_on_scale(self) -> bool:
+        """Say whether the value model predicts returns as these settings make them."""
+        return all(self._is_on_scale(task) for task in {i.task for i in self.store.infos()})
+
+    def error_steps(self, uid: str) -> float | None:
+        """Say how far the value is from the return, on average over an episode, in steps.
+
+        None where there is no return to compare it with.
+        """
         info = self.store.info(uid)
         returns = self._returns(info)
         if returns is None:
-            return 0.0
+            return None
         values = predict_distributions(
             self._model, self._observe(info, self._images(info)), threads=self._threads
         ).values
-        return float(np.nanmean(np.abs(values - returns)) * self._scale.normaliser)
+        return float(np.nanmean(np.abs(values - returns)) * self._steps_per_return(info.task))
 
     def view(self, uid: str) -> EpisodeView:
         """Gather what there is to see of an episode."""
@@ -162,16 +169,26 @@ class SeenEpisodes:
         return None if decision is None else decision.outcome
 
     def _returns(self, info: EpisodeInfo) -> Floats | None:
-        """Give the returns as training would see them, NaN where a success was cut."""
+        """Give the returns as training would see them, NaN where a success was cut.
+
+        On the scale of the value model: a success is worth the same steps on every one. What a
+        failure costs besides is of the settings, so on another scale it has no return.
+        """
         decision, outcome = self._decisions.get(info.uid), self._outcome(info.uid)
         if decision is None or outcome not in {Outcome.SUCCESS, Outcome.FAILURE}:
             return None
         length, moment = info.frames, decision.success_frame
         if self._is_trimmed and outcome is Outcome.SUCCESS and moment is not None:
             length = min(moment + 1, length)
-        if length > self._scale.max_steps or not self._is_on_scale(info.task):
-            return None
         returns = np.full(info.frames, np.nan)
+        if not self._is_on_scale(info.task):
+            steps = self._steps_per_return(info.task)
+            if outcome is Outcome.FAILURE or length > steps:
+                return None
+            returns[:length] = -np.arange(length)[::-1] / steps
+            return returns
+        if length > self._scale.max_steps:
+            return None
         returns[:length] = self._scale.returns(
             length, outcome_is_success=outcome is Outcome.SUCCESS
         )
@@ -191,7 +208,15 @@ class SeenEpisodes:
         if view.outcome is Outcome.DISCARD:
             return "the episode was discarded"
         if not self._is_on_scale(view.task):
-            return "the value model was made for another scale of returns than the settings make"
+            if view.outcome is Outcome.SUCCESS:
+                steps = self._steps_per_return(view.task)
+                return f"the episode is longer than the {steps:g} steps of the value model's scale"
+            return (
+                f"the value model was made for another scale of returns "
+                f"({self._steps_per_return(view.task):g} steps, {self._model.spec.scaling}) than "
+                f"the settings make ({self._scale.normaliser:g} steps, {self._scale.scaling}), and "
+                f"what a failure costs on it was not noted"
+            )
         return f"the episode is longer than world.time_limit_steps={self._scale.max_steps}"
 
     def _why_no_marks(self, uid: str) -> str:

@@ -20,6 +20,7 @@ from draccus.utils import DecodingError, ParsingError
 from draccus.wrappers.docstring import get_attribute_docstring
 
 from data.errors import ConfigError, RecapError
+from recap.choices import require_choices
 from recap.config import RecapConfig, ServingConfig
 from recap.project import SETTINGS_FILE
 from recap.remote.config import RemotePolicyConfig
@@ -279,6 +280,7 @@ def _put(tree: dict[str, Any], parts: Sequence[str], value: object) -> None:
 
 
 def _decode[Config](kind: type[Config], merged: Mapping[str, Any]) -> Config:
+    require_choices(kind, merged)
     try:
         config: Config = draccus.decode(kind, merged)
     except (DecodingError, ParsingError) as error:

@@ -283,7 +283,7 @@ def _inspected(config: RecapConfig, project: Project, uids: set[str], to: Path) 
     """Look at the held-out failure that the good model is most wrong about."""
     seen = SeenEpisodes(config, project, value_model_of(config, project))
     failures = [e for e in seen.pickable() if e.outcome == "failure" and e.uid in uids]
-    uid = max(failures, key=lambda e: seen.error_steps(e.uid)).uid
+    uid = max(failures, key=lambda e: seen.error_steps(e.uid) or 0.0).uid
     with tempfile.TemporaryDirectory() as folder:
         made = write_pictures(seen.view(uid), Path(folder))
         film = decode_video(Path(made["film"]))

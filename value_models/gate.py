@@ -108,6 +108,20 @@ def gate_of(metrics: Mapping[str, Any]) -> Gate:
     return Gate(verdict=Verdict.WEAK if doubts else Verdict.READY, reasons=tuple(doubts))
 
 
+def doubts_about_split(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say, in a sentence, where holding out whole groups held out single episodes.
+
+    That is no fault of the model's and changes no verdict. But it is not what was asked for.
+    """
+    split = metrics.get("held_out_by", {"by": HoldOutBy.EPISODE})
+    if split["by"] == HoldOutBy.EPISODE or split["groups"] < _all_episodes(metrics):
+        return ()
+    return (
+        f"holdout_by={split['by']} is no stricter than episode here: each of the "
+        f"{split['groups']} episodes counts as a {split['by']} of its own, as simulated ones do.",
+    )
+
+
 def _unusable(metrics: Mapping[str, Any]) -> list[str]:
     reasons = []
     auc = metrics["intervals"]["auc_50"]
@@ -236,6 +250,10 @@ def _is_a_coin(auc: Sequence[float]) -> bool:
 def _episodes(metrics: Mapping[str, Any]) -> int:
     outcomes = metrics["held_out_outcomes"]
     return int(outcomes["successes"] + outcomes["failures"])
+
+
+def _all_episodes(metrics: Mapping[str, Any]) -> int:
+    return int(metrics["train_episodes"] + metrics["held_out_episodes"])
 
 
 def _error(of: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,7 @@ TOKENS_COME_FIRST: Final = frozenset({"act"})
 RESIZING: Final = ("resize_imgs_with_padding", "image_resolution")
 """Settings of policies that bring pictures of any size to their own."""
 
+_NAME_ON_THE_HUB: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MOST_NAMED: Final = 12
 _DEEPEST_NAMED: Final = 3
 _SEQUENCE_AXES: Final = 3
@@ -80,6 +82,7 @@ class PolicyBackbone:
         """
         self.folder = Path(settings.path)
         self._pooling = settings.pooling
+        self._require_folder(settings.path)
         self._require_policy()
         self._modules = settings.modules() or self._known_place()
 
@@ -111,6 +114,18 @@ class PolicyBackbone:
             for rows, some in _in_parts(tasks)
         ]
         return np.concatenate(parts)
+
+    def _require_folder(self, path: str) -> None:
+        """Refuse a name on the Hub: LeRobot makes up weights where a download lacks some."""
+        if self.folder.exists() or not _NAME_ON_THE_HUB.fullmatch(path):
+            return
+        message = (
+            f"value.model.policy.path={path}: there is no folder {path} on this machine, and a "
+            f"policy's features are read from a folder only, whose weights can be checked.\n"
+            f"Download it with `hf download {path} --local-dir models/{self.folder.name}` and name "
+            f"that: --value.model.policy.path=models/{self.folder.name}"
+        )
+        raise CheckpointError(message)
 
     def _require_policy(self) -> None:
         if not (self.folder / CONFIG_FILE).is_file() or not (self.folder / WEIGHTS_FILE).is_file():

@@ -48,7 +48,7 @@ def pick_episodes(
     *,
     count: int,
     rng: np.random.Generator,
-    error_of: Callable[[str], float],
+    error_of: Callable[[str], float | None],
 ) -> list[Picked]:
     """Pick episodes to look at.
 
@@ -58,7 +58,8 @@ def pick_episodes(
         count: How many, at most.
         rng: Source of what is random.
         error_of: Asks the value model how wrong it is about a judged episode: its mean distance
-            from the return, in control steps. Asked only about what may be picked.
+            from the return, in control steps; None where there is no return to compare with.
+            Asked only about what may be picked.
 
     Returns:
         The episodes, in the order in which to look at them; none where there is none of the kind.
@@ -88,12 +89,13 @@ def pick_episodes(
 
 
 def _worst(
-    episodes: Sequence[Pickable], *, count: int, error_of: Callable[[str], float]
+    episodes: Sequence[Pickable], *, count: int, error_of: Callable[[str], float | None]
 ) -> list[Picked]:
     judged = [e for e in episodes if e.outcome in {Outcome.SUCCESS, Outcome.FAILURE}]
     unseen = [e for e in judged if e.is_held_out]
-    among = unseen or judged
-    errors = {e.uid: error_of(e.uid) for e in among}
+    asked = {e.uid: error_of(e.uid) for e in unseen or judged}
+    errors = {uid: error for uid, error in asked.items() if error is not None}
+    among = [e for e in judged if e.uid in errors]
     ordered = sorted(among, key=lambda e: (-errors[e.uid], e.uid))
     kind = "judged episodes it was not trained on" if unseen else "judged episodes"
     return [

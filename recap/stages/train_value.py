@@ -8,7 +8,7 @@ Writes: ``trainsets/<fingerprint>`` and ``iterations/<k>/value`` (``pretrained/v
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.errors import ConfigError
 from recap.core.returns import FailureScaling, ReturnScale
@@ -68,14 +68,18 @@ class TrainValueReport:
     verdict: str | None
     """How far the value model can be relied on; None where an earlier version measured it."""
 
+    stopped_early: str
+    """After how many of its steps training stopped, in words; empty where it took all."""
+
     warnings: tuple[str, ...]
 
     def headline(self) -> str:
         """Say what the value model was trained on and how well it tells success from failure."""
         auc = self.held_out["auc_50"]
         told = "nothing to tell apart" if auc is None else f"held-out AUC halfway {auc:.2f}"
-        verdict = f", {self.verdict}" if self.verdict else ""
-        return f"training set {self.trainset}, {self.episodes} episodes, {told}{verdict}"
+        parts = [f"training set {self.trainset}", f"{self.episodes} episodes"]
+        parts += [part for part in (self.stopped_early, told, self.verdict) if part]
+        return ", ".join(parts)
 
 
 def run(
@@ -91,7 +95,7 @@ def run(
     from recap.values import backbone_of
     from value_models.belonging import require_made_from
     from value_models.checkpoint import METRICS_FILE, load_checkpoint
-    from value_models.gate import Gate
+    from value_models.gate import Gate, doubts_about_split
 
     trainset = trainset_of(config, project, iteration=iteration)
     initial = _initial(config, project, iteration=iteration)
@@ -126,8 +130,21 @@ def run(
         frames=len(trainset),
         held_out=metrics["held_out"],
         verdict=None if gate is None else gate.verdict.value,
-        warnings=() if gate is None else gate.warnings(),
+        stopped_early=_stopped_early(config, metrics, iteration=iteration),
+        warnings=(*(() if gate is None else gate.warnings()), *doubts_about_split(metrics)),
     )
+
+
+def _stopped_early(
+    config: "RecapConfig", metrics: Mapping[str, Any], *, iteration: int | None
+) -> str:
+    """Say after how many steps the training of each member stopped, if before the last."""
+    steps = (config.pretraining.value if iteration is None else config.value).steps
+    taken = [int(member["steps"]) for member in metrics.get("members", ())]
+    if all(one >= steps for one in taken):
+        return ""
+    *first, last = map(str, taken)
+    return f"stopped after {', '.join(first)}{' and ' * bool(first)}{last} of {steps} steps"
 
 
 def _sees_with(
@@ -262,7 +279,7 @@ def _train(
 
         def note(step: int, steps: int, figures: Mapping[str, float]) -> None:
             metrics.record(step, figures)
-            bar.update(step, steps, f"loss {figures['loss']:.3f}")
+            bar.update(step, steps, _of_member(work.settings, step) + f"loss {figures['loss']:.3f}")
 
         trained = work.train(note)
     save_checkpoint(
@@ -272,6 +289,13 @@ def _train(
         pictures=_pictures(trained, work.frames),
     )
     discard_workspace(work.workspace)
+
+
+def _of_member(settings: "ValueTrainingConfig", step: int) -> str:
+    """Say which model of an ensemble is trained, of whose steps all together this is one."""
+    if settings.members == 1:
+        return ""
+    return f"model {(max(step, 1) - 1) // settings.steps + 1} of {settings.members}, "
 
 
 def _pictures(trained: "TrainedValue", frames: "JudgedFrames") -> dict[str, bytes]:

@@ -107,8 +107,8 @@ def test_what_another_cache_keeps_never_makes_room_and_a_full_one_says_so(videos
     with pytest.raises(ConfigError) as caught:
         cache.frames(videos[2])
     assert str(caught.value) == (
-        f"The cache of decoded frames {root} may hold 0.00 GiB, and all of it is in use: there is "
-        f"no room for 0.00 GiB more. Give it more with --frames.cache_gib=..., or wait until other "
+        f"The cache of decoded frames {root} may hold 9.25 KiB, and all of it is in use: there is "
+        f"no room for 4.62 KiB more. Give it more with --frames.cache_gib=..., or wait until other "
         f"commands have ended."
     )
     assert names(root) == ["0.npy", "1.npy"]  # and nothing half done
@@ -127,8 +127,8 @@ def test_a_cache_smaller_than_a_video_says_what_it_takes(videos, root):
     with pytest.raises(ConfigError) as caught:
         cache.frames(videos[0])
     assert str(caught.value) == (
-        f"{videos[0].source} takes 0.00 GiB decoded, and the cache of decoded frames may hold "
-        f"0.00 GiB. Give it more with --frames.cache_gib=..."
+        f"{videos[0].source} takes 4.62 KiB decoded, and the cache of decoded frames may hold "
+        f"4.62 KiB. Give it more with --frames.cache_gib=..."
     )
 
 
@@ -150,7 +150,7 @@ def test_a_full_disk_makes_room_in_the_cache_first_and_then_says_so(videos, root
     with pytest.raises(ProjectError) as caught:
         cache.frames(videos[2])
     assert str(caught.value) == (
-        f"The disk is full: 0.00 GiB of decoded frames do not fit into {root}. Free some space; "
+        f"The disk is full: 4.62 KiB of decoded frames do not fit into {root}. Free some space; "
         f"what is in that folder may be deleted, and costs only time."
     )
     assert names(root) == ["1.npy"]

@@ -229,10 +229,10 @@ def test_a_cache_that_cannot_hold_two_episodes_says_how_much_it_takes(trainset, 
     most = EPISODE_BYTES[1] + HEADERS
     with pytest.raises(ConfigError) as caught:
         TrainsetFrames(trainset, tmp_path / "cache", config(cache=2 * most - 2))
-    assert str(caught.value).startswith(
-        "The largest episode takes 0.00 GiB decoded, and the cache must hold two: one to learn "
-        "from, and one to decode meanwhile. It may hold 0.00 GiB. Give it more with "
-        "--frames.cache_gib="
+    assert str(caught.value) == (
+        "The largest episode takes 37.00 KiB decoded, and the cache must hold two: one to learn "
+        "from, and one to decode meanwhile. It may hold 74.00 KiB. Give it more with "
+        "--frames.cache_gib=7.1e-05"
     )
 
 

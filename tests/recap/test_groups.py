@@ -158,6 +158,19 @@ def test_whole_sessions_are_held_out_and_the_metrics_say_so(config, project):
 
 
 @pytest.mark.slow
+def test_sessions_of_single_episodes_are_no_stricter_than_episodes_and_it_is_said(config, project):
+    for number in range(6):
+        record(project, f"e{number}", seed=number)
+    say(project, SIMULATOR, **{f"e{n}": Outcome(("success", "failure")[n % 2]) for n in range(6)})
+    by_session = holding_out(config, HoldOutBy.SESSION)
+    report = train_value.run(by_session, project, iteration=None, progress=silent)
+    assert report.warnings[-1] == (
+        "holdout_by=session is no stricter than episode here: each of the 6 episodes counts as a "
+        "session of its own, as simulated ones do."
+    )
+
+
+@pytest.mark.slow
 def test_the_verdicts_of_one_person_cannot_be_split_by_rater(config, project):
     for uid in "abcd":
         record(project, uid)

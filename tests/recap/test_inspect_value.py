@@ -198,12 +198,58 @@ def test_the_view_has_what_training_sees(trained):
     assert seen.error_steps(UIDS[0]) == pytest.approx(view.error_steps)
 
 
+@pytest.fixture
+def on_another_scale(trained):
+    """Lap 3 has the same value model, as if it was made where a return has twice the steps."""
+    import shutil
+
+    folder = shutil.copytree(trained.value(1), trained.value(3))
+    about = json.loads((folder / "config.json").read_text())
+    about["normalisers"] = dict.fromkeys(about["normalisers"], 300.0)
+    (folder / "config.json").write_text(json.dumps(about))
+    yield folder
+    shutil.rmtree(trained.lap(3))
+
+
+def test_what_a_model_of_another_scale_says_of_failures_is_compared_with_nothing(
+    look, undrawn, on_another_scale
+):
+    told = look("--iteration=3", "--pick=worst", "--count=9")
+    assert told.splitlines()[0] == (
+        "The value model was made for another scale of returns than the settings make, so how "
+        "wrong it is about failures cannot be said: these are the newest of them."
+    )
+    assert "off by" not in told
+    assert f"{UIDS[1]}: a failure, of its training set" in told
+    assert (
+        "  no return line: the value model was made for another scale of returns (300 steps, "
+        "penalty) than the settings make (150 steps, penalty), and what a failure costs on it was "
+        "not noted"
+    ) in told.splitlines()
+    assert UIDS[0] not in told
+
+
+def test_a_success_is_worth_the_same_steps_on_every_scale(trained, on_another_scale):
+    from recap.seen_episodes import SeenEpisodes, ValueModelAt
+
+    config = read_settings([f"--project={trained.folder}"])
+    at = ValueModelAt(folder=on_another_scale, marks=trained.advantages(3), pictures=Path())
+    seen = SeenEpisodes(config, trained, at)
+    success, failure = seen.view(UIDS[0]), seen.view(UIDS[1])
+    np.testing.assert_allclose(success.returns * success.steps_per_return, -np.arange(12)[::-1])
+    assert success.steps_per_return == 300.0
+    assert seen.error_steps(UIDS[0]) == pytest.approx(success.error_steps)
+    assert seen.missing(success)[0].startswith("no advantages")
+    assert (failure.returns, failure.error_steps, seen.error_steps(UIDS[1])) == (None, None, None)
+    assert not seen.is_on_scale()
+
+
 def test_an_unknown_episode_is_refused_with_the_nearest(look, trained):
     told = look("--episode=demonstration-00-0000001", expect=2)
     assert told == (
         f"There is no episode 'demonstration-00-0000001' in {trained.folder}. Did you mean "
-        f"--episode={UIDS[0]}? `recap label --project={trained.folder}` lists them, or have one "
-        f"picked: --pick=random\n"
+        f"--episode={UIDS[0]} or --episode={UIDS[1]} or --episode={UIDS[2]}? "
+        f"`recap label --project={trained.folder}` lists them, or have one picked: --pick=random\n"
     )
 
 

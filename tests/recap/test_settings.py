@@ -173,6 +173,19 @@ def test_an_unknown_key_of_the_file_names_the_nearest(in_folder):
             ["--project=p", "--wandb.mode=of"],
             "wandb.mode must be one of disabled, offline, online, got of.",
         ),
+        (
+            ["--project=p", "--inspect.pick=best"],
+            "inspect.pick must be one of worst, random, failures, corrected; got 'best'.",
+        ),
+        (
+            ["--project=p", "--pretraining.value.model.policy.pooling=0.5"],
+            "pretraining.value.model.policy.pooling must be one of mean, mean_max, grid; got "
+            "'0.5'.",
+        ),
+        (
+            ["--project=p", "--value.holdout_by="],
+            "value.holdout_by must be one of episode, session, rater; got ''.",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(arguments, message):

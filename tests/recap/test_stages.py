@@ -248,14 +248,20 @@ def test_a_ready_value_model_is_not_warned_of(trained, config, project):
 
 
 @pytest.mark.parametrize(
-    ("auc", "verdict", "said"),
+    ("auc", "verdict", "stopped", "said"),
     [
-        (0.912, "ready", "held-out AUC halfway 0.91, ready"),
-        (None, "weak", "nothing to tell apart, weak"),
-        (0.5, None, "held-out AUC halfway 0.50"),
+        (0.912, "ready", "", "held-out AUC halfway 0.91, ready"),
+        (None, "weak", "", "nothing to tell apart, weak"),
+        (0.5, None, "", "held-out AUC halfway 0.50"),
+        (
+            None,
+            "weak",
+            "stopped after 4 of 9 steps",
+            "stopped after 4 of 9 steps, nothing to tell apart, weak",
+        ),
     ],
 )
-def test_the_headline_of_a_value_model_says_its_verdict(auc, verdict, said):
+def test_the_headline_of_a_value_model_says_its_verdict(auc, verdict, stopped, said):
     report = train_value.TrainValueReport(
         inputs={},
         outputs={},
@@ -264,6 +270,41 @@ def test_the_headline_of_a_value_model_says_its_verdict(auc, verdict, said):
         frames=90,
         held_out={"auc_50": auc},
         verdict=verdict,
+        stopped_early=stopped,
         warnings=(),
     )
     assert report.headline() == f"training set abc, 9 episodes, {said}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([100], ""),
+        ([40], "stopped after 40 of 100 steps"),
+        ([40, 100], "stopped after 40 and 100 of 100 steps"),
+        ([100, 40, 55], "stopped after 100, 40 and 55 of 100 steps"),
+        ([100, 100], ""),
+    ],
+)
+def test_a_training_that_stopped_early_says_after_how_many_steps(config, steps, said):
+    lap = replace(config, value=replace(config.value, steps=100))
+    metrics = {"members": [{"steps": one} for one in steps]}
+    assert train_value._stopped_early(lap, metrics, iteration=1) == said
+    assert train_value._stopped_early(lap, {}, iteration=1) == ""
+    before = replace(lap, pretraining=replace(config.pretraining, value=lap.value))
+    assert train_value._stopped_early(before, metrics, iteration=None) == said
+
+
+@pytest.mark.parametrize(
+    ("members", "step", "said"),
+    [
+        (1, 7, ""),
+        (3, 0, "model 1 of 3, "),
+        (3, 10, "model 1 of 3, "),
+        (3, 11, "model 2 of 3, "),
+        (3, 30, "model 3 of 3, "),
+    ],
+)
+def test_the_bar_says_which_model_of_an_ensemble_is_trained(config, members, step, said):
+    settings = replace(config.value, steps=10, members=members)
+    assert train_value._of_member(settings, step) == said

@@ -57,6 +57,15 @@ def test_worst_takes_all_judged_episodes_where_none_is_known_to_be_held_out():
     assert found[0].why.endswith("the most of 2 judged episodes")
 
 
+def test_what_has_no_return_to_compare_with_is_neither_ranked_nor_counted():
+    episodes = [episode("a"), episode("b"), episode("c", FAILURE)]
+    found = picked(episodes, Pick.WORST, errors={"a": 0.0, "b": None, "c": None})
+    assert [(one.uid, one.why.partition(", ")[2]) for one in found] == [
+        ("a", "the most of 1 judged episodes it was not trained on")
+    ]
+    assert picked(episodes[1:], Pick.WORST, errors={"b": None, "c": None}) == []
+
+
 def test_equally_wrong_episodes_are_looked_at_in_the_order_of_their_names():
     assert uids([episode("b"), episode("a")], Pick.WORST, errors={"a": 1.0, "b": 1.0}) == ["a", "b"]
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from value_models.gate import Gate, Verdict, gate_of
+from value_models.gate import Gate, Verdict, doubts_about_split, gate_of
 
 GOOD = {
     "held_out": {"rmse_steps": 10.0, "coverage_90": 0.9},
@@ -221,3 +221,24 @@ def test_too_few_sessions_say_little_about_others():
     # Split by episode, what the episodes belong to is no evidence of anything.
     by_episode = {"by": "episode", "groups": 5, "held_out_groups": 2, "drawn": "episode"}
     assert judged(held_out_by=by_episode).verdict is Verdict.READY
+
+
+@pytest.mark.parametrize(
+    ("by", "groups", "is_told"),
+    [("episode", 9, False), ("session", 8, False), ("session", 9, True), ("rater", 9, True)],
+)
+def test_whole_groups_of_one_episode_each_are_told(by, groups, is_told):
+    metrics = {
+        "train_episodes": 7,
+        "held_out_episodes": 2,
+        "held_out_by": {"by": by, "groups": groups, "held_out_groups": 2, "drawn": by},
+    }
+    said = (
+        f"holdout_by={by} is no stricter than episode here: each of the 9 episodes counts as a "
+        f"{by} of its own, as simulated ones do."
+    )
+    assert doubts_about_split(metrics) == ((said,) if is_told else ())
+
+
+def test_metrics_from_before_groups_tell_nothing():
+    assert doubts_about_split({"held_out": {}}) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -27,6 +28,10 @@ VISION_MODELS: Final = {
     "siglip2_vision_model": "Siglip2VisionModel",
 }
 """Kind of a configuration to the class of the vision tower in it."""
+
+
+_MOST_CHARACTERS: Final = 200
+"""Of what transformers says, in a message."""
 
 
 def load_backbone(config: VlmConfig, *, assets: Path | None = None) -> Backbone:
@@ -163,16 +168,20 @@ def _require_kind(model_config: Any, kinds: Any, setting: str, wanted: str) -> N
 @contextmanager
 def _readable(name: str, setting: str) -> Iterator[None]:
     """Turn what transformers raises about a checkpoint into a mistake that a user can mend."""
+    _require_folder(name, setting)
     try:
         with _quiet():
             yield
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except _refusals() as error:
+        # Cut between words, so that no address is cut in two.
+        reason = shorten(str(error), _MOST_CHARACTERS, placeholder=" ...") or type(error).__name__
         if Path(name).is_dir():
             message = (
                 f"value.model.vlm.{setting}={name} is a folder without a whole checkpoint "
                 f"({reason}).\nCopy the whole folder again, or name another."
             )
+        elif _may_ask_the_hub():
+            message = _no_answer(name, setting, error, reason)
         else:
             message = (
                 f"value.model.vlm.{setting}={name} is neither a folder nor a model that the Hub "
@@ -180,6 +189,60 @@ def _readable(name: str, setting: str) -> Iterator[None]:
                 f"HF_HUB_OFFLINE=0 in front of the command."
             )
         raise CheckpointError(message) from error
+
+
+def _require_folder(name: str, setting: str) -> None:
+    """Refuse what can only be a folder and is none: the Hub is not asked for it."""
+    is_path = name.startswith(("/", "./", "../", "~")) or name in (".", "..")
+    if is_path and not Path(name).is_dir():
+        message = (
+            f"value.model.vlm.{setting}={name}: there is no folder {name}.\nName the folder of a "
+            f"download, or a model on the Hub, such as google/siglip2-base-patch16-224."
+        )
+        raise CheckpointError(message)
+
+
+def _may_ask_the_hub() -> bool:
+    import huggingface_hub.constants
+
+    return not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Give what is raised where a checkpoint cannot be read, or the Hub not be asked."""
+    about_files = (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError)
+    return (*about_files, *_lost_connections())
+
+
+def _lost_connections() -> tuple[type[Exception], ...]:
+    """Give what is raised where there is no network and nothing catches it."""
+    import httpx
+
+    return (httpx.TransportError,)
+
+
+def _no_answer(name: str, setting: str, error: BaseException, reason: str) -> str:
+    """Say why the Hub, which was asked, did not give a model."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, HfHubHTTPError):
+            return (
+                f"value.model.vlm.{setting}={name} is not a folder, and the Hub refuses it "
+                f"({reason}).\nCheck the name, and whether the model asks for a licence to be "
+                f"accepted; or name the folder of a download."
+            )
+        if isinstance(cause, (*_lost_connections(), LocalEntryNotFoundError)):
+            return (
+                f"value.model.vlm.{setting}={name} is not a folder, and the Hub did not answer.\n"
+                f"Check the network and try again, or download it elsewhere and name its folder."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return (
+        f"value.model.vlm.{setting}={name} is not a folder, and what the Hub has of that name is "
+        f"no whole checkpoint ({reason}).\nCheck the name, or name the folder of a download."
+    )
 
 
 @contextmanager

@@ -325,3 +325,22 @@ def test_a_folder_that_is_no_policy_is_refused(module, tmp_path, checkpoints):
     (copied / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not say which type of policy it is"):
         PolicyBackbone(PolicyFeaturesConfig(path=str(copied)))
+
+
+def test_a_name_on_the_hub_is_refused_with_how_to_get_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        PolicyBackbone(PolicyFeaturesConfig(path="lerobot/smolvla_base"))
+    assert str(caught.value) == (
+        "value.model.policy.path=lerobot/smolvla_base: there is no folder lerobot/smolvla_base on "
+        "this machine, and a policy's features are read from a folder only, whose weights can be "
+        "checked.\n"
+        "Download it with `hf download lerobot/smolvla_base --local-dir models/smolvla_base` and "
+        "name that: --value.model.policy.path=models/smolvla_base"
+    )
+    for path in ("/no/where", "./no/where", "runs/mine/pretrained_model", "~/policy"):
+        with pytest.raises(CheckpointError, match="is not a policy whose features can be read"):
+            PolicyBackbone(PolicyFeaturesConfig(path=path))
+    (tmp_path / "lerobot" / "smolvla_base").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="is not a policy whose features can be read"):
+        PolicyBackbone(PolicyFeaturesConfig(path="lerobot/smolvla_base"))

@@ -123,6 +123,71 @@ def test_a_name_that_is_nowhere_is_refused(tiny, setting, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("setting", ["vision", "text", "path"])
+@pytest.mark.parametrize("path", ["/no/where", "./no/where", "../nowhere", "~/nowhere"])
+def test_a_path_that_is_nowhere_is_refused_without_asking_the_hub(tiny, setting, path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(CheckpointError) as caught:
+        load_backbone(tiny.settings(**{setting: path}))
+    assert str(caught.value) == (
+        f"value.model.vlm.{setting}={path}: there is no folder {path}.\n"
+        f"Name the folder of a download, or a model on the Hub, such as "
+        f"google/siglip2-base-patch16-224."
+    )
+
+
+def refused(error, cause, monkeypatch):
+    """Ask the Hub, which says no in this way."""
+    import huggingface_hub.constants
+    import transformers
+
+    def from_pretrained(name):
+        raise error from cause
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_pretrained)
+    with pytest.raises(CheckpointError) as caught:
+        load_backbone(VlmConfig(path="some/model"))
+    return str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_is_said_to(monkeypatch):
+    import httpx
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    said = (
+        "value.model.vlm.path=some/model is not a folder, and the Hub did not answer.\n"
+        "Check the network and try again, or download it elsewhere and name its folder."
+    )
+    unreachable = httpx.ConnectError("Name or service not known")
+    assert refused(unreachable, None, monkeypatch) == said
+    not_there = LocalEntryNotFoundError("not in the cache")
+    assert refused(OSError("We couldn't connect to it"), not_there, monkeypatch) == said
+
+
+def test_what_the_hub_refuses_or_has_not_whole_is_said_without_half_an_address(monkeypatch):
+    import httpx
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    response = httpx.Response(404, request=httpx.Request("HEAD", "http://localhost/some/model"))
+    address = "http://localhost/" + 60 * "a"
+    words = OSError(f"It is {30 * 'very '}\n private {address}")
+    told = refused(words, RepositoryNotFoundError("no", response=response), monkeypatch)
+    assert told == (
+        f"value.model.vlm.path=some/model is not a folder, and the Hub refuses it (It is "
+        f"{30 * 'very '}private ...).\n"
+        f"Check the name, and whether the model asks for a licence to be accepted; or name the "
+        f"folder of a download."
+    )
+    assert refused(OSError("It has no file config.json"), None, monkeypatch) == (
+        "value.model.vlm.path=some/model is not a folder, and what the Hub has of that name is no "
+        "whole checkpoint (It has no file config.json).\n"
+        "Check the name, or name the folder of a download."
+    )
+
+
 def test_models_of_another_kind_are_refused(tiny):
     with pytest.raises(CheckpointError, match="names a 'siglip' model, and the joint arrangement"):
         load_backbone(tiny.settings(text=tiny.vision()))
