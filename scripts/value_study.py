@@ -150,6 +150,7 @@ class Laboratory:
         """Train one way with one seed and measure it, unless that was done."""
         settings = self._settings(way, seed)
         stated = {
+            "format": 2,
             "trainset": self.trainset.fingerprint,
             "seed": seed,
             "scaling": way.scaling,
@@ -247,8 +248,9 @@ def _per_episode(
         advantages = n_step_advantages(
             attempts.rewards[whole], said.values[rows].astype(np.float64), horizon=horizon
         )
-        is_autonomous = attempts.is_autonomous[whole][0]
-        found["advantage"].append(float(advantages.mean()) if is_autonomous else None)
+        early = advantages[:-horizon]  # later windows hold the reward that tells the outcome
+        is_told = attempts.is_autonomous[whole][0] and len(early) > 0
+        found["advantage"].append(float(early.mean()) if is_told else None)
     return found
 
 
@@ -362,7 +364,7 @@ def _paired(
     rng = np.random.default_rng(0)
     points, samples = [], np.zeros(RESAMPLES)
     for ours, theirs in zip(one, other, strict=True):
-        # Who was corrected has no advantage of their own: None, and then NaN.
+        # Who was corrected, or was quick, has no advantage to compare: None, and then NaN.
         mine, yours = (
             {name: np.array(column, dtype=np.float64) for name, column in run["episodes"].items()}
             for run in (ours, theirs)

@@ -1,6 +1,7 @@
 """Learning from a set that is larger than the cache: bounded on disk, and nothing is wrong."""
 
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -30,6 +31,15 @@ def many(store, make_episode, tmp_path):
     )
 
 
+def bytes_in(folder):
+    """Add up what is there while another thread adds and removes files."""
+    sizes = []
+    for path in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sum(sizes)
+
+
 def test_epochs_over_a_set_larger_than_the_cache_stay_within_it(many, store, tmp_path, monkeypatch):
     opened = Counter()
     real = frame_cache_module.VideoReader
@@ -53,8 +63,8 @@ def test_epochs_over_a_set_larger_than_the_cache_stay_within_it(many, store, tmp
         index = next(order)
         np.testing.assert_array_equal(frames["front"][index], truth[index])
         seen.update(index.tolist())
-        sizes = [path.stat().st_size for path in root.iterdir() if path.suffix == ".npy"]
-        assert sum(sizes) <= bound
+        # One file may go and another come while the folder is being read.
+        assert bytes_in(root) <= bound + LENGTH * 32 * 48 * 3
     order.close()
     assert frames.used_bytes() <= bound
     assert set(seen.values()) == {epochs}

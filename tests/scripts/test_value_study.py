@@ -29,32 +29,32 @@ def run(advantage, is_success, error=1.0):
 
 
 def test_the_scores_of_a_distribution_are_what_they_are_by_hand(study, monkeypatch):
-    """Three bins, at -1, -1/2 and 0, for two attempts of one frame; four steps to a unit."""
-    probabilities = np.array([[0.2, 0.5, 0.3], [0.0, 0.0, 1.0]], dtype=np.float32)
+    """Three bins, at -1, -1/2 and 0; attempts of two frames and of one; four steps to a unit."""
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.2, 0.5, 0.3], [0.0, 0.0, 1.0]], dtype=np.float32)
     said = SimpleNamespace(
-        values=np.array([-0.45, 0.0], dtype=np.float32), probabilities=probabilities
+        values=np.array([-0.45, -0.55, 0.0], dtype=np.float32), probabilities=probabilities
     )
     monkeypatch.setattr(study, "predict_distributions", lambda *_: said)
     monkeypatch.setattr(study, "_only", lambda observations, rows: observations)
     support = BinSupport(bins=3, projection=Projection.HL_GAUSS, gaussian_bins=1.0)
     frames = SimpleNamespace(
         observations=None,
-        returns=np.array([-0.5, 0.0]),
-        episode_index=np.array([0, 1]),
-        is_success=np.array([False, True]),
-        steps_per_return=lambda: np.array([4.0, 4.0]),
+        returns=np.array([-0.5, -0.5, 0.0]),
+        episode_index=np.array([0, 0, 1]),
+        is_success=np.array([False, False, True]),
+        steps_per_return=lambda: np.array([4.0, 4.0, 4.0]),
     )
     attempts = SimpleNamespace(
-        frames=frames, rewards=np.array([-0.5, 0.0]), is_autonomous=np.array([True, False])
+        frames=frames, rewards=np.array([-0.25, -0.5, 0.0]), is_autonomous=np.array([True] * 3)
     )
     model = SimpleNamespace(support=support)
-    found = study._per_episode(model, attempts, np.array([0, 1]), horizon=3)
+    found = study._per_episode(model, attempts, np.array([0, 1, 2]), horizon=1)
     assert found["squared_error"] == pytest.approx([(0.05 * 4) ** 2, 0.0], abs=1e-6)
     assert found["log_score"] == pytest.approx([-np.log(0.5), 0.0], abs=1e-6)
     # Below -1/2 lies 0.2, and up to it 0.7: (0.2**2 + 0.3**2) of half a unit, in steps.
     assert found["crps_steps"] == pytest.approx([(0.04 + 0.09) / 2 * 4, 0.0], abs=1e-6)
-    # The window passes the end: reward minus value. Nobody knows what a correction was worth.
-    assert found["advantage"][0] == pytest.approx(-0.5 + 0.45)
+    # The first frame's window ends before the last reward; a shorter attempt has none such.
+    assert found["advantage"][0] == pytest.approx(-0.25 - 0.55 + 0.45)
     assert found["advantage"][1] is None
     assert found["is_success"] == [0.0, 1.0]
 
