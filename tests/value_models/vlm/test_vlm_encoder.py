@@ -141,6 +141,7 @@ def test_training_learns_a_handful_of_frames(tiny, lora_rank):
         measurements=2,
         shift_pixels=0,
         brightness=0.0,
+        dropout=0.0,
     )
     trained = train_value_model(frames, config=config)
     # The episodes are alike, so the held-out one measures what was learnt of the other.
