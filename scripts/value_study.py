@@ -32,6 +32,7 @@ from value_models.config import EncoderKind, Projection, ValueTrainingConfig
 from value_models.distributions import predict_distributions
 from value_models.frames import JudgedFrames, Observations
 from value_models.model import DistributionalValueModel
+from value_models.ranking import success_auc
 from value_models.training import train_value_model
 
 BEGIN: Final = "<!-- value-study:begin -->"
@@ -352,9 +353,8 @@ def _mean_of(figure: str) -> Figure:
 def _advantage_auc(episodes: Mapping[str, Floats]) -> float:
     """Chance that a success's mean advantage lies above a failure's, of autonomous attempts."""
     known = ~np.isnan(episodes["advantage"])
-    advantage, is_success = episodes["advantage"][known], episodes["is_success"][known] > 0
-    above = advantage[is_success][:, None] - advantage[~is_success][None]
-    return float(np.mean((above > 0) + 0.5 * (above == 0)))
+    auc = success_auc(episodes["advantage"][known], episodes["is_success"][known] > 0)
+    return float("nan") if auc is None else auc
 
 
 def _paired(
